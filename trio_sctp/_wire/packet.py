@@ -1,0 +1,140 @@
+"""Whole packets: common header, checksum and a row of chunks (RFC 9260 §3 and §6.8).
+
+The hot path of both directions.  A packet is built with one copy of its chunks, and a DATA chunk is
+read with one unpacking and one slice.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from struct import Struct
+from typing import Final
+
+from .chunks import Chunk, Data, IData, MalformedChunk, decode_chunk
+from .crc32c import crc32c, extend_crc32c
+from .data_chunks import DATA_LAYOUT, FRAGMENT_FLAGS, I_DATA_LAYOUT
+from .tlv import DecodeError
+
+__all__ = [
+    "COMMON_HEADER_SIZE",
+    "checksum_ok",
+    "decode_chunks",
+    "decode_header",
+    "encode_packet",
+]
+
+COMMON_HEADER_SIZE: Final = 12
+"""Bytes of a packet before its first chunk."""
+
+_NO_CHECKSUM: Final = b"\0\0\0\0"
+
+_unpack_header: Callable[[bytes], tuple[int, int, int, int]] = Struct(">HHII").unpack_from
+_pack_ports_and_tag = Struct(">HHI").pack
+# The checksum alone stands in little-endian order: see crc32c.py.
+_pack_checksum = Struct("<I").pack
+_unpack_checksum = Struct("<I").unpack_from
+_unpack_data = DATA_LAYOUT.unpack_from
+_unpack_i_data = I_DATA_LAYOUT.unpack_from
+_unpack_chunk_header = Struct(">BBH").unpack_from
+_new_data = Data.__new__
+
+
+def encode_packet(
+    source_port: int,
+    destination_port: int,
+    verification_tag: int,
+    chunks: Sequence[bytes],
+    *,
+    zero_checksum: bool = False,
+) -> bytes:
+    """Build a packet of encoded, padded chunks.
+
+    `zero_checksum` leaves the checksum 0 (RFC 9653 §5.2) instead of computing it.  Raises
+    ValueError where a port or the tag is too large for its field.
+    """
+    body = b"".join(chunks)
+    try:
+        header = _pack_ports_and_tag(source_port, destination_port, verification_tag)
+    except struct.error as error:
+        raise ValueError(f"not encodable as a packet: {error}") from None
+    if zero_checksum:
+        return header + _NO_CHECKSUM + body
+    # The checksum is computed of the packet with a checksum of 0 (RFC 9260 §6.8).
+    return header + _pack_checksum(extend_crc32c(crc32c(header + _NO_CHECKSUM), body)) + body
+
+
+def decode_header(packet: bytes) -> tuple[int, int, int, int]:
+    """Return source port, destination port, verification tag and checksum.
+
+    The checksum is for looking at and for comparing with 0 (RFC 9653): it is read as the other
+    fields are, while `checksum_ok` takes its bytes in their own order.  Raises DecodeError where
+    there are fewer than twelve bytes, or not a multiple of four (RFC 9260 §3.2).
+    """
+    if len(packet) < 12 or len(packet) & 3:
+        raise DecodeError(f"a packet of {len(packet)} bytes")
+    return _unpack_header(packet)
+
+
+def checksum_ok(packet: bytes) -> bool:
+    """Whether the packet, of twelve bytes or more, carries its CRC-32C (RFC 9260 §6.8)."""
+    crc = extend_crc32c(crc32c(packet[:8] + _NO_CHECKSUM), packet[12:])
+    carried: int = _unpack_checksum(packet, 8)[0]
+    return crc == carried
+
+
+def decode_chunks(packet: bytes) -> list[Chunk]:
+    """Decode the chunks of a packet, in order; never raises, whatever the bytes are.
+
+    A malformed chunk gives a MalformedChunk, which is the last of the list.  The padding of the
+    last chunk may be missing.  Well-formed DATA and I-DATA are read here, everything else by its
+    class.
+    """
+    chunks: list[Chunk] = []
+    offset, end = 12, len(packet)
+    while offset < end:
+        kind = packet[offset]
+        if kind == 0 and end - offset >= 16:
+            _, flags, length, tsn, stream_id, ssn, ppid = _unpack_data(packet, offset)
+            if 16 <= length <= end - offset:
+                # A Data is filled in field by field because this costs half of a call of its class.
+                data = _new_data(Data)
+                data.tsn = tsn
+                data.stream_id = stream_id
+                data.ssn = ssn
+                data.ppid = ppid
+                data.payload = packet[offset + 16 : offset + length]
+                bits = FRAGMENT_FLAGS[flags & 15]
+                data.unordered, data.beginning, data.ending, data.immediate = bits
+                chunks.append(data)
+                offset += length + 3 & ~3
+                continue
+        elif kind == 64 and end - offset >= 20:
+            _, flags, length, tsn, stream_id, _, mid, shared = _unpack_i_data(packet, offset)
+            if 20 <= length <= end - offset:
+                payload = packet[offset + 20 : offset + length]
+                bits = FRAGMENT_FLAGS[flags & 15]
+                fsn, ppid = (0, shared) if bits[1] else (shared, 0)
+                chunks.append(IData(tsn, stream_id, mid, fsn, ppid, payload, *bits))
+                offset += length + 3 & ~3
+                continue
+        chunk, offset = _decode_any(packet, offset, end)
+        chunks.append(chunk)
+    return chunks
+
+
+def _decode_any(packet: bytes, offset: int, end: int) -> tuple[Chunk, int]:
+    """Decode the chunk at `offset`; also return where the next one starts, or `end`."""
+    if end - offset < 4:
+        return MalformedChunk(0, 0, "a chunk header is cut short", packet[offset:]), end
+    kind, flags, length = _unpack_chunk_header(packet, offset)
+    value = packet[offset + 4 : offset + length]
+    if length < 4:
+        return MalformedChunk(kind, flags, f"chunk length {length}", packet[offset + 4 :]), end
+    if length > end - offset:
+        # RFC 9260 §6.10: a partial chunk is dropped
+        return MalformedChunk(kind, flags, "a chunk goes beyond the end of the packet", value), end
+    try:
+        return decode_chunk(kind, flags, value), offset + (length + 3 & ~3)
+    except DecodeError as error:
+        return MalformedChunk(kind, flags, str(error), value), end
