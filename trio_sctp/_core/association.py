@@ -1,0 +1,531 @@
+"""One SCTP association without any I/O (RFC 9260): packets and time go in, packets and events come out.
+
+The contract: hand in one input (packets, a time-out, a wish of the program), then take all events, then
+all packets, then read `next_timeout`.  Nothing here blocks, reads a clock, or raises because of what a
+peer has sent.
+
+This class holds the state and the components together and offers the verbs.  What received chunks mean
+stands in `receive` and `setup`, what goes out in `packet_builder`, and how data moves in the components
+of the transmission control block.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any
+
+from .._wire.chunks import Abort, CookieEcho
+from .._wire.error_causes import ErrorCause, OutOfResource, UserInitiatedAbort
+from .._wire.packet import checksum_ok, decode_chunks, decode_header, encode_packet
+from .._wire.tlv import DecodeError
+from .capabilities import Capabilities
+from .config import FIXED_BY_INIT, Config
+from .errors import LocalProtocolError
+from .events import (
+    AssociationClosed,
+    AssociationUp,
+    BufferedAmountLow,
+    CloseReason,
+    Event,
+    IncomingStreamsReset,
+    OutgoingStreamsReset,
+    SendBufferDrained,
+)
+from .handshake import Initiator, LocalSetup, PacketHeader, PeerSetup, Responder
+from .packet_builder import PacketBuilder
+from .receive import receive_chunks, receive_foreign_tag
+from .rto import RetransmissionTimeout
+from .shutdown import Shutdown
+from .states import SENDING, SHUTTING_DOWN, State
+from .statistics import AssociationStatistics, Counters
+from .stream_reset import StreamReset
+from .timer import Timer
+from .transmission_control_block import TransmissionControlBlock
+from .tx.send_queue import OutgoingMessage, SendQueue
+
+if TYPE_CHECKING:
+    from random import Random
+
+__all__ = ["Association", "State"]
+
+
+class Association:
+    """The sans-IO association; `trio_sctp.Association` drives one of these.
+
+    ``rng`` must be unpredictable (``random.SystemRandom()``) outside of tests: tags, cookie secrets
+    and heartbeat nonces come from it.  ``responder`` is shared by the associations of one endpoint;
+    ``peer_address`` is bound into State Cookies.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        rng: Random,
+        responder: Responder | None = None,
+        peer_address: bytes = b"",
+    ) -> None:
+        self.config = config
+        self.state = State.CLOSED
+        self.ended = False
+        """True once `AssociationClosed` was told: the object is of no more use."""
+        self.counters = Counters()
+        self.rng = rng
+        self.peer_address = peer_address
+        self.responder = responder or Responder(config, rng)
+        self.initiator: Initiator | None = None
+        self.tcb: TransmissionControlBlock | None = None
+        self.rto = RetransmissionTimeout(config)
+        self.ending = Shutdown(config, self.rto)
+        self.builder = PacketBuilder(config, self.counters)
+        self._send_queue = SendQueue()
+        self._events: deque[Event] = deque()
+        self._send_buffer_used = False
+        self._local_tag = 0
+        self._peer_port = 0
+        self._timers: list[tuple[Timer, Callable[[float], None]]] = []
+
+    # -- in: the program's wishes ------------------------------------------------------------------
+
+    def connect(self, *, now: float) -> None:
+        """Send INIT (ASSOCIATE, RFC 9260 §11.1.2).  Without it the association waits for the peer's.
+
+        Raises `LocalProtocolError` unless the association is new.
+        """
+        if self.state is not State.CLOSED or self.ended:
+            raise LocalProtocolError(f"connect: the association is {self._described_state()}")
+        self.initiator = Initiator(self.config, self.rng, self.rto)
+        self._local_tag = self.initiator.local.tag
+        self._peer_port = self.config.remote_port
+        self._collect_timers()
+        self.state = State.COOKIE_WAIT
+        self.builder.add_packet(self.initiator.start(now))
+
+    def send(
+        self,
+        stream_id: int,
+        payload: bytes,
+        *,
+        ppid: int = 0,
+        unordered: bool = False,
+        now: float,
+    ) -> None:
+        """Queue a message (SEND, RFC 9260 §11.1.5); before the association is up it waits.
+
+        Raises `LocalProtocolError` for an empty payload, for a stream or PPID out of range, and once
+        a shutdown was asked for by either end or the association is over.
+        """
+        if not payload:
+            raise LocalProtocolError("payload is empty: SCTP has no messages without data")
+        if not 0 <= stream_id < self.outbound_streams:
+            raise LocalProtocolError(
+                f"stream_id is {stream_id}: this association sends on 0 to"
+                f" {self.outbound_streams - 1}"
+            )
+        if not 0 <= ppid < 2**32:
+            raise LocalProtocolError(f"ppid is {ppid}: it must be from 0 to {2**32 - 1}")
+        if self.ended or self.ending.requested or self.state in SHUTTING_DOWN:
+            raise LocalProtocolError(f"send: the association is {self._described_state()}")
+        self._send_queue.add(OutgoingMessage(stream_id, ppid, payload, unordered))
+        self._send_buffer_used = True
+        self.counters.messages_sent += 1
+        if self.tcb is not None:
+            self.tcb.retransmission_queue.allow_burst()
+
+    def reset_streams(self, stream_ids: Collection[int], *, now: float) -> None:
+        """Start each of these outgoing streams anew once what is queued on it was sent (RFC 6525).
+
+        An `OutgoingStreamsReset` event tells the outcome.  Raises `LocalProtocolError` for a stream
+        out of range and where the peer cannot reset streams.
+        """
+        self._reconfiguration(stream_ids).reset_outgoing(stream_ids)
+
+    def request_incoming_reset(self, stream_ids: Collection[int], *, now: float) -> None:
+        """Ask the peer to reset streams that it sends on (RFC 6525 §5.1.3)."""
+        self._reconfiguration(stream_ids).request_incoming(stream_ids)
+
+    def discard_unsent(self, stream_id: int, *, now: float) -> int:
+        """Drop the messages of a stream of which nothing was sent yet; how many."""
+        return len(self._send_queue.discard(stream_id))
+
+    def message_consumed(self, size: int, *, now: float) -> bool:
+        """The program has taken a message of ``size`` bytes: its room is the peer's again.
+
+        True if the window opened so far that the peer should be told (packets wait to be pulled).
+        """
+        return self.tcb is not None and self.tcb.data_receiver.message_consumed(size)
+
+    def shutdown(self, *, now: float) -> None:
+        """End gracefully after all that was sent is delivered (SHUTDOWN, RFC 9260 §9.2).
+
+        During set-up it waits for the association to come up; a second call changes nothing.
+        """
+        self.ending.requested = True
+        if self.state is State.ESTABLISHED:
+            self._begin_shutdown(now)
+        elif self.state is State.CLOSED and not self.ended:
+            self.close(CloseReason.SHUTDOWN)
+
+    def abort(self, reason: bytes = b"", *, now: float) -> None:
+        """End at once; the peer is told why (ABORT, RFC 9260 §9.1).  Nothing if it is over."""
+        if not self.ended:
+            self.abort_with(UserInitiatedAbort(reason))
+
+    def request_heartbeat(self, *, now: float) -> None:
+        """Send a HEARTBEAT now (RFC 9260 §11.1.10); `LocalProtocolError` before ESTABLISHED."""
+        if self.tcb is None or self.state not in SENDING:
+            raise LocalProtocolError(f"heartbeat: the association is {self._described_state()}")
+        self._send_heartbeat(self.tcb.heartbeat.request(now))
+
+    def set_low_water(self, stream_id: int, threshold: int) -> None:
+        """A `BufferedAmountLow` event comes when the stream's unsent bytes fall to ``threshold``."""
+        self._send_queue.set_low_water(stream_id, threshold)
+
+    def update_config(self, *, now: float, **changes: Any) -> None:
+        """Replace fields of the configuration while the association runs.
+
+        Raises `LocalProtocolError` for what the peer was told in INIT (`FIXED_BY_INIT`).
+        """
+        fixed = FIXED_BY_INIT & changes.keys()
+        if fixed:
+            raise LocalProtocolError(f"{min(fixed)}: it is fixed once an association exists")
+        self.config = self.config.replace(**changes)
+        self.rto.replace_config(self.config)
+        self.ending.replace_config(self.config)
+        if self.tcb is not None:
+            self.tcb.replace_config(self.config, now)
+
+    # -- in: the network and the clock -------------------------------------------------------------
+
+    def receive_packets(self, packets: Iterable[bytes], *, now: float) -> None:
+        """Take packets in the order in which they came; a batch is answered by at most one SACK."""
+        counters = self.counters
+        for packet in packets:
+            counters.packets_received += 1
+            counters.bytes_received += len(packet)
+            try:
+                source_port, destination_port, tag, _ = decode_header(packet)
+            except DecodeError:
+                counters.drop("malformed packet")
+                continue
+            header = PacketHeader(source_port, destination_port, tag)
+            if not checksum_ok(packet):
+                counters.drop("bad checksum")
+            elif not self._ports_match(header):
+                counters.drop("wrong port")
+            elif tag == self._local_tag != 0:
+                receive_chunks(self, header, decode_chunks(packet), now)
+            else:
+                receive_foreign_tag(self, header, decode_chunks(packet), now)
+        self._settle(now)
+
+    def _ports_match(self, header: PacketHeader) -> bool:
+        return header.destination_port == self.config.local_port and (
+            not self._peer_port or header.source_port == self._peer_port
+        )
+
+    def handle_timeout(self, *, now: float) -> None:
+        """Run the timers that have expired; a call too early or too many changes nothing."""
+        for timer, handle in self._timers:
+            if timer.take_expiry(now):
+                handle(now)
+                if self.ended:
+                    return
+        self._settle(now)
+
+    # -- out ---------------------------------------------------------------------------------------
+
+    def packets_to_send(self, *, now: float, limit: int = 64) -> list[bytes]:
+        """Up to ``limit`` packets that may go out now.  Call again until there are none."""
+        packets = self.builder.packets(self.tcb, self.state, now, limit)
+        if self._send_queue.drained:
+            self._events.extend(map(BufferedAmountLow, self._send_queue.drained))
+            self._send_queue.drained.clear()
+        self.counters.packets_sent += len(packets)
+        self.counters.bytes_sent += sum(map(len, packets))
+        return packets
+
+    def next_event(self) -> Event | None:
+        """The oldest event not taken yet, or None."""
+        return self._events.popleft() if self._events else None
+
+    def next_timeout(self) -> float:
+        """When `handle_timeout` is due, on the clock of ``now``; ``math.inf`` if never."""
+        return min([timer.deadline for timer, _ in self._timers], default=math.inf)
+
+    # -- look --------------------------------------------------------------------------------------
+
+    @property
+    def outbound_streams(self) -> int:
+        """Streams we may send on: what both ends allow; our own wish before that is known."""
+        return self.tcb.outbound_streams if self.tcb else self.config.outbound_streams
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The extensions that both ends have; none before the peer is known."""
+        return self.tcb.capabilities if self.tcb else Capabilities()
+
+    @property
+    def local_tag(self) -> int:
+        """The verification tag of packets to us; 0 before there is one."""
+        return self._local_tag
+
+    @property
+    def undelivered_messages(self) -> int:
+        """Messages accepted by `send` that the peer has not wholly acknowledged."""
+        sent = self.tcb.retransmission_queue.unacknowledged_messages if self.tcb else 0
+        return self._send_queue.message_count + sent
+
+    def unsent_bytes(self, stream_id: int) -> int:
+        """User data queued on a stream and not yet sent for the first time."""
+        return self._send_queue.unsent_of(stream_id)
+
+    @property
+    def total_unsent_bytes(self) -> int:
+        """User data queued on all streams and not yet sent for the first time."""
+        return self._send_queue.unsent_bytes
+
+    def statistics(self) -> AssociationStatistics:
+        """A snapshot in the terms of RFC 6458 §8.2."""
+        return AssociationStatistics.of(self)
+
+    # -- changes of state, for the procedures in `receive` and `setup` ------------------------------
+
+    def add_event(self, event: Event) -> None:
+        self._events.append(event)
+
+    def deliver(self) -> None:
+        """Finished messages become events, before whatever event follows."""
+        if self.tcb is not None:
+            messages = self.tcb.data_receiver.messages
+            self.counters.messages_received += len(messages)
+            self._events.extend(messages)
+            messages.clear()
+
+    def learn_peer(self, local: LocalSetup, peer: PeerSetup, now: float) -> None:
+        """The peer is known now (or known to be another): build the transmission control block."""
+        self._local_tag = local.tag
+        self._peer_port = peer.port
+        if self.tcb is not None:
+            self.tcb.adopt_peer(peer, now)
+        else:
+            self.tcb = TransmissionControlBlock(
+                self.config,
+                local=local,
+                peer=peer,
+                rto=self.rto,
+                send_queue=self._send_queue,
+                rng=self.rng,
+                on_incoming_reset=self._on_incoming_reset,
+                on_outgoing_reset=self._on_outgoing_reset,
+            )
+        self._collect_timers()
+
+    def forget_peer(self) -> None:
+        """The peer has restarted: nothing of the old association stays, what was sent included."""
+        self._stop()
+        self._send_queue.clear()
+        self.tcb = None
+        self.state = State.CLOSED
+        self.rto = RetransmissionTimeout(self.config)
+
+    def establish(self, now: float) -> None:
+        assert self.tcb is not None
+        if self.initiator is not None:
+            self.initiator.finish(now)
+            self.initiator = None
+        self.builder.cookie_chunk = b""
+        self.state = State.ESTABLISHED
+        self._collect_timers()
+        self.tcb.heartbeat.start(now)
+        self.tcb.retransmission_queue.allow_burst()
+        self._events.append(AssociationUp(self.tcb.outbound_streams, self.tcb.inbound_streams))
+        if self._send_queue.waiting_beyond(self.tcb.outbound_streams):
+            # §5.1.1: the peer takes fewer streams than the program has sent on already
+            self.abort_with(OutOfResource())
+        elif self.ending.requested:
+            self._begin_shutdown(now)
+
+    def send_shutdown_ack(self, now: float) -> None:
+        """Both ends are done sending (§9.2)."""
+        self._enter_last_state(State.SHUTDOWN_ACK_SENT, now)
+
+    def abort_with(self, cause: ErrorCause) -> None:
+        """ABORT: the peer is told the cause, and the association is over."""
+        if self.tcb is not None:
+            abort = Abort((cause,)).encode()
+            ports_and_tag = self.config.local_port, self._peer_port, self.tcb.peer.tag
+            self.builder.add_packet(encode_packet(*ports_and_tag, [abort]))
+        self.close(CloseReason.LOCAL_ABORT, (cause,))
+
+    def close(self, reason: CloseReason, causes: tuple[ErrorCause, ...] = ()) -> None:
+        """The association is over."""
+        self.deliver()
+        self._events.append(AssociationClosed(reason, causes, self.undelivered_messages))
+        self.ended = True
+        self._stop()
+        self._send_queue.clear()
+        self.state = State.CLOSED
+        self.tcb = None
+        self._local_tag = 0
+        self._timers = []
+
+    def _stop(self) -> None:
+        """No timer runs and nothing more is bundled."""
+        for timer, _ in self._timers:
+            timer.stop()
+        self.initiator = None
+        self.builder.clear()
+        self._send_buffer_used = False
+
+    # -- after every input -------------------------------------------------------------------------
+
+    def _settle(self, now: float) -> None:
+        """What follows from an input as a whole: one SACK, finished messages, the next state."""
+        tcb = self.tcb
+        if tcb is None:
+            return
+        tcb.data_receiver.end_of_batch(now)
+        if tcb.data_receiver.messages:
+            self.deliver()
+        if tcb.stream_reset.deferred:
+            tcb.stream_reset.data_advanced(now)
+        if self._send_buffer_used and tcb.retransmission_queue.is_empty:
+            self._send_buffer_used = False
+            self._events.append(SendBufferDrained())
+        if not self._send_buffer_used and self.state in SHUTTING_DOWN:
+            self._progress_shutdown(now)
+
+    def _begin_shutdown(self, now: float) -> None:
+        assert self.tcb is not None
+        self.state = State.SHUTDOWN_PENDING
+        self.tcb.retransmission_queue.shutdown_pending = True  # §6.1: the I bit speeds it up
+        self._settle(now)
+
+    def _progress_shutdown(self, now: float) -> None:
+        """All that we sent is acknowledged: the shutdown goes on (§9.2)."""
+        assert self.tcb is not None
+        if self.state is State.SHUTDOWN_RECEIVED:
+            self.send_shutdown_ack(now)
+        elif self.state is State.SHUTDOWN_PENDING and not self.tcb.stream_reset.pending:
+            self._enter_last_state(State.SHUTDOWN_SENT, now)
+
+    def _enter_last_state(self, state: State, now: float) -> None:
+        assert self.tcb is not None
+        self.tcb.heartbeat.stop()  # §8.3: no heartbeats from here on
+        self.state = state
+        self.builder.shutdown_due = True
+        self.ending.sent(now)
+
+    def _on_incoming_reset(self, stream_ids: tuple[int, ...]) -> None:
+        assert self.tcb is not None
+        self.deliver()  # what came before the reset is told before it
+        self.tcb.data_receiver.reset_streams(stream_ids or None)
+        self._events.append(IncomingStreamsReset(stream_ids))
+
+    def _on_outgoing_reset(self, stream_ids: tuple[int, ...], succeeded: bool) -> None:
+        assert self.tcb is not None
+        self.tcb.retransmission_queue.allow_burst()  # what waited for the reset may go
+        self._events.append(OutgoingStreamsReset(stream_ids, succeeded))
+
+    def _reconfiguration(self, stream_ids: Collection[int]) -> StreamReset:
+        for stream_id in stream_ids:
+            if not 0 <= stream_id < 65536:
+                raise LocalProtocolError(f"stream_ids has {stream_id}: it must be from 0 to 65535")
+        if self.tcb is None or not self.tcb.capabilities.reconfiguration:
+            raise LocalProtocolError("reset_streams: the peer does not support RE-CONFIG")
+        return self.tcb.stream_reset
+
+    def _described_state(self) -> str:
+        if self.ended:
+            return "over"
+        return "shutting down" if self.ending.requested else self.state.value
+
+    # -- timers ------------------------------------------------------------------------------------
+
+    def _collect_timers(self) -> None:
+        """The timers that can run now, each with its procedure."""
+        timers: list[tuple[Timer, Callable[[float], None]]] = []
+        if self.initiator is not None:
+            timers.append((self.initiator.t1_init, self._on_t1_init))
+            timers.append((self.initiator.t1_cookie, self._on_t1_cookie))
+        if self.tcb is not None:
+            timers.append((self.tcb.retransmission_queue.t3_rtx, self._on_t3_rtx))
+            timers.append((self.tcb.data_receiver.sack_timer, self._on_sack_delay))
+            timers.append((self.tcb.heartbeat.interval_timer, self._on_heartbeat_interval))
+            timers.append((self.tcb.heartbeat.ack_timer, self._on_heartbeat_unanswered))
+            timers.append((self.tcb.stream_reset.timer, self._on_reconfig_timer))
+            timers.append((self.ending.t2_shutdown, self._on_t2_shutdown))
+            timers.append((self.ending.t5_guard, self._on_t5_guard))
+        self._timers = timers
+
+    def _on_t1_init(self, now: float) -> None:
+        assert self.initiator is not None
+        init = self.initiator.repeat_init(now)
+        if init is None:
+            self.close(CloseReason.TIMED_OUT)
+        else:
+            self.builder.add_packet(init)
+
+    def _on_t1_cookie(self, now: float) -> None:
+        assert self.initiator is not None
+        assert self.tcb is not None
+        if self.initiator.repeat_cookie(now):
+            self.builder.cookie_chunk = CookieEcho(self.initiator.cookie).encode()
+            self.tcb.retransmission_queue.mark_all_for_retransmission(now)
+        else:
+            self.close(CloseReason.TIMED_OUT)
+
+    def _on_t3_rtx(self, now: float) -> None:
+        assert self.tcb is not None
+        if self.state is State.COOKIE_ECHOED:
+            # §5.1 C: only COOKIE ECHO may be sent; T1-cookie repeats the data with it
+            self.tcb.retransmission_queue.t3_rtx.start(now, self.rto.rto)
+        elif self.tcb.retransmission_queue.handle_t3_expiry(now):
+            self._count_error()
+
+    def _on_sack_delay(self, now: float) -> None:
+        assert self.tcb is not None
+        self.tcb.data_receiver.handle_sack_delay()
+
+    def _on_heartbeat_interval(self, now: float) -> None:
+        assert self.tcb is not None
+        chunk = self.tcb.heartbeat.handle_interval(now)
+        if chunk is not None:
+            self._send_heartbeat(chunk)
+
+    def _on_heartbeat_unanswered(self, now: float) -> None:
+        assert self.tcb is not None
+        self.tcb.heartbeat.handle_unanswered()
+        self._count_error()
+
+    def _on_reconfig_timer(self, now: float) -> None:
+        assert self.tcb is not None
+        if self.tcb.stream_reset.handle_timeout(now):
+            self._count_error()
+
+    def _on_t2_shutdown(self, now: float) -> None:
+        if self.ending.may_repeat():
+            self.builder.shutdown_due = True
+            self.ending.sent(now)
+        elif self.state is State.SHUTDOWN_ACK_SENT:
+            # Both ends have everything of the other: it is only the good-bye that was lost
+            self.close(CloseReason.SHUTDOWN)
+        else:
+            self.close(CloseReason.TIMED_OUT)
+
+    def _on_t5_guard(self, now: float) -> None:
+        self.abort_with(UserInitiatedAbort(b"the shutdown took too long"))
+
+    def _count_error(self) -> None:
+        """RFC 9260 §8.1: the peer is unreachable once Association.Max.Retrans is exceeded."""
+        assert self.tcb is not None
+        self.tcb.error_count += 1
+        if self.tcb.error_count > self.config.association_max_retrans:
+            self.close(CloseReason.TIMED_OUT)
+
+    def _send_heartbeat(self, chunk: bytes) -> None:
+        self.builder.add_control(chunk)
+        self.counters.heartbeats_sent += 1

@@ -1,0 +1,135 @@
+"""One data channel, and the DATA_CHANNEL_OPEN message that describes it (RFC 8832 §5.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from .._wire.dcep import ChannelType, DataChannelOpen
+from .errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from .channel_events import ChannelError
+
+__all__ = ["Channel", "channel_of", "is_partially_reliable", "opening_of"]
+
+_UNORDERED: Final = 0x80
+
+
+class Channel:
+    """One data channel: its properties, which do not change, and its counters.
+
+    The object stays valid after the channel has gone.  Counters have the names and the meaning of
+    W3C's RTCDataChannelStats.
+    """
+
+    __slots__ = (
+        "_ack_awaited",
+        "_announced",
+        "_incoming_reset",
+        "_outgoing_reset",
+        "_reset_requested",
+        "_send_unordered",
+        "bytes_received",
+        "bytes_sent",
+        "error",
+        "label",
+        "lifetime",
+        "max_retransmits",
+        "messages_received",
+        "messages_sent",
+        "negotiated",
+        "open",
+        "ordered",
+        "priority",
+        "protocol",
+        "stream_id",
+    )
+
+    def __init__(
+        self,
+        stream_id: int,
+        *,
+        label: str = "",
+        protocol: str = "",
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        lifetime: float | None = None,
+        priority: int = 256,
+        negotiated: bool = False,
+    ) -> None:
+        self.stream_id = stream_id
+        self.label = label
+        self.protocol = protocol
+        self.ordered = ordered
+        self.max_retransmits = max_retransmits
+        self.lifetime = lifetime
+        self.priority = priority
+        self.negotiated = negotiated
+        self.open = True
+        """Messages can be sent and received."""
+        self.error: ChannelError | None = None
+        self.messages_sent = self.bytes_sent = 0
+        self.messages_received = self.bytes_received = 0
+        self._send_unordered = not ordered
+        self._ack_awaited = False
+        self._announced = True  # the program knows of it
+        self._reset_requested = False  # of our outgoing stream
+        self._outgoing_reset = self._incoming_reset = False
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.stream_id} {self.label!r} {'open' if self.open else 'closed'}>"
+
+
+def is_partially_reliable(channel_type: int) -> bool:
+    return channel_type & ~_UNORDERED != ChannelType.RELIABLE
+
+
+def opening_of(channel: Channel) -> DataChannelOpen:
+    """The DATA_CHANNEL_OPEN that describes a channel; `LocalProtocolError` where it cannot."""
+    max_retransmits, lifetime = channel.max_retransmits, channel.lifetime
+    channel_type, parameter = ChannelType.RELIABLE, 0
+    if max_retransmits is not None:
+        if lifetime is not None:
+            raise LocalProtocolError("lifetime: a channel has this or max_retransmits, not both")
+        _check_range("max_retransmits", max_retransmits, 2**32 - 1)
+        channel_type, parameter = ChannelType.PARTIAL_RELIABLE_REXMIT, max_retransmits
+    elif lifetime is not None:
+        _check_range("lifetime", lifetime, (2**32 - 1) / 1000)
+        channel_type, parameter = ChannelType.PARTIAL_RELIABLE_TIMED, round(lifetime * 1000)
+    _check_range("priority", channel.priority, 65535)
+    for name, text in (("label", channel.label), ("protocol", channel.protocol)):
+        _check_text(name, text)
+    if not channel.ordered:
+        channel_type = ChannelType(channel_type | _UNORDERED)
+    return DataChannelOpen(
+        channel_type, channel.priority, parameter, channel.label, channel.protocol
+    )
+
+
+def channel_of(stream_id: int, opening: DataChannelOpen) -> Channel:
+    """The channel that a DATA_CHANNEL_OPEN describes."""
+    kind = opening.channel_type & ~_UNORDERED
+    parameter = opening.reliability_parameter
+    return Channel(
+        stream_id,
+        label=opening.label,
+        protocol=opening.protocol,
+        ordered=not opening.channel_type & _UNORDERED,
+        max_retransmits=parameter if kind == ChannelType.PARTIAL_RELIABLE_REXMIT else None,
+        lifetime=parameter / 1000 if kind == ChannelType.PARTIAL_RELIABLE_TIMED else None,
+        priority=opening.priority,
+    )
+
+
+def _check_range(name: str, value: float, limit: float) -> None:
+    if not 0 <= value <= limit:
+        raise LocalProtocolError(f"{name} is {value}: it must be from 0 to {limit}")
+
+
+def _check_text(name: str, text: str) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as exc:
+        raise LocalProtocolError(f"{name} cannot be sent as UTF-8: {exc}") from None
+    if size > 65535:
+        raise LocalProtocolError(f"{name} is {size} bytes of UTF-8: it may have 65535")

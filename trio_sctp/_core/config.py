@@ -1,0 +1,123 @@
+"""Every limit and timer of an association, under the name that its RFC gives it.
+
+One frozen ``Config`` is handed to an association or an endpoint.  What the peer learnt from our INIT
+(`FIXED_BY_INIT`) holds for the association's life; everything else may be replaced while it runs.
+Durations are in seconds, sizes in bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from .errors import LocalProtocolError
+
+__all__ = ["FIXED_BY_INIT", "Config"]
+
+FIXED_BY_INIT = frozenset(
+    {
+        "local_port",
+        "remote_port",
+        "outbound_streams",
+        "inbound_streams",
+        "a_rwnd",
+        "max_message_size",
+        "path_mtu",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Parameters of an SCTP association.  Defaults are those of RFC 9260 §16 where it has one.
+
+    Raises `LocalProtocolError` when a value is outside its limits; the message names the field.
+    """
+
+    local_port: int = 5000
+    """SCTP port of this end, 1 to 65535 (5000 is WebRTC's usual one)."""
+    remote_port: int = 5000
+    """SCTP port of the peer, 1 to 65535; used by the end that sends INIT."""
+    outbound_streams: int = 65535
+    """Streams we want to send on (OS in INIT), 1 to 65535 (RFC 8831 §6.2 asks for 65535)."""
+    inbound_streams: int = 65535
+    """Streams we accept from the peer (MIS in INIT), 1 to 65535."""
+    a_rwnd: int = 8 * 1024 * 1024
+    """Advertised receiver window credit, 1500 to 2**32 - 1: it bounds what unread messages may hold,
+    and the throughput to a_rwnd per round trip."""
+    max_message_size: int = 16 * 1024 * 1024
+    """Longest message accepted from the peer; a longer one ends the association (Protocol Violation)."""
+    path_mtu: int = 1200
+    """Largest SCTP packet, common header included, that the transport carries, 512 to 65535."""
+
+    rto_initial: float = 1.0
+    """RTO.Initial: the retransmission timeout before the first round trip was measured."""
+    rto_min: float = 1.0
+    """RTO.Min.  Lower it (0.2, say) where the path is known to be fast."""
+    rto_max: float = 60.0
+    """RTO.Max: the bound of the exponential back-off."""
+    rto_alpha: float = 1 / 8
+    """RTO.Alpha: weight of a new sample in SRTT."""
+    rto_beta: float = 1 / 4
+    """RTO.Beta: weight of a new sample in RTTVAR."""
+    max_burst: int = 4
+    """Max.Burst: packets of new data sent at once beyond what a SACK has just acknowledged."""
+    valid_cookie_life: float = 60.0
+    """Valid.Cookie.Life: how long a State Cookie of ours may be echoed."""
+    cookie_secret_life: float = 3600.0
+    """How long one secret signs State Cookies before another takes its place (RFC 9260 §5.1.3)."""
+    association_max_retrans: int = 10
+    """Association.Max.Retrans: unanswered retransmissions and heartbeats before the peer counts as
+    unreachable."""
+    max_init_retransmits: int = 8
+    """Max.Init.Retransmits: repetitions of INIT or COOKIE ECHO before the attempt fails."""
+    hb_interval: float = 30.0
+    """HB.interval: idle time between heartbeats, added to the RTO; ``math.inf`` turns them off."""
+    sack_delay: float = 0.2
+    """SACK.Delay: longest wait before data is acknowledged, at most 0.5 (RFC 9260 §6.2)."""
+    shutdown_guard: float = 300.0
+    """T5-shutdown-guard: bound of a whole shutdown; RFC 9260 §9.2 recommends 5 times RTO.Max."""
+    slow_start_limit: int = 8
+    """L of RFC 9260 §7.2.1: growth of cwnd per SACK in slow start, in full-sized packets.  More than
+    the suggested 1 because one SACK here may answer a whole batch of packets."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _LIMITS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise LocalProtocolError(f"{name} is {value}: it must be from {low} to {high}")
+        if self.rto_min > self.rto_max:
+            raise LocalProtocolError(f"rto_min is {self.rto_min}: above rto_max {self.rto_max}")
+
+    def replace(self, **changes: Any) -> Config:
+        """A copy with some fields changed; `LocalProtocolError` for an unknown name or bad value."""
+        unknown = changes.keys() - {field.name for field in fields(self)}
+        if unknown:
+            raise LocalProtocolError(f"Config has no field {min(unknown)}")
+        return replace(self, **changes)
+
+
+_INFINITY = float("inf")
+_LIMITS: dict[str, tuple[float, float]] = {
+    "local_port": (1, 65535),
+    "remote_port": (1, 65535),
+    "outbound_streams": (1, 65535),
+    "inbound_streams": (1, 65535),
+    "a_rwnd": (1500, 2**32 - 1),  # RFC 9260 §3.3.2: a_rwnd below 1500 is to be refused
+    "max_message_size": (1, 2**40),
+    "path_mtu": (512, 65535),
+    "rto_initial": (0.001, 3600.0),
+    "rto_min": (0.001, 3600.0),
+    "rto_max": (0.001, 3600.0),
+    "rto_alpha": (0.0, 1.0),
+    "rto_beta": (0.0, 1.0),
+    "max_burst": (1, 2**16),
+    "valid_cookie_life": (0.1, 3600.0),
+    "cookie_secret_life": (1.0, 86400.0),
+    "association_max_retrans": (0, 2**16),
+    "max_init_retransmits": (0, 2**16),
+    "hb_interval": (0.001, _INFINITY),
+    "sack_delay": (0.0, 0.5),
+    "shutdown_guard": (0.001, _INFINITY),
+    "slow_start_limit": (1, 2**16),
+}

@@ -1,0 +1,644 @@
+"""Data channels on an association, without any I/O: RFC 8831 and its handshake, RFC 8832.
+
+A channel is a pair of streams with one id.  This layer opens channels with DATA_CHANNEL_OPEN or by
+agreement, sends and receives their messages, and closes them by resetting the streams of both
+directions; an id is free again when both are done.  Messages with payload protocol identifiers that
+are not WebRTC's, on streams without a channel, remain the program's own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from .._wire.dcep import (
+    PPID_BINARY,
+    PPID_BINARY_EMPTY,
+    PPID_BINARY_PARTIAL,
+    PPID_DCEP,
+    PPID_STRING,
+    PPID_STRING_EMPTY,
+    PPID_STRING_PARTIAL,
+    ChannelType,
+    DataChannelAck,
+    DataChannelOpen,
+    decode_dcep,
+)
+from .._wire.tlv import DecodeError
+from .capabilities import Capabilities
+from .channel import Channel, channel_of, is_partially_reliable, opening_of
+from .channel_events import (
+    ChannelAccepted,
+    ChannelClosed,
+    ChannelClosing,
+    ChannelError,
+    ChannelEvent,
+    ChannelFailure,
+    ChannelMessage,
+    ChannelOpened,
+    MessageTooLargeError,
+)
+from .channel_ids import ChannelIds
+from .config import Config
+from .errors import LocalProtocolError
+from .events import (
+    AssociationClosed,
+    AssociationRestarted,
+    AssociationUp,
+    CloseReason,
+    Event,
+    IncomingStreamsReset,
+    Message,
+    OutgoingStreamsReset,
+)
+from .states import State
+
+__all__ = [
+    "Channel",
+    "ChannelAccepted",
+    "ChannelClosed",
+    "ChannelClosing",
+    "ChannelCounters",
+    "ChannelError",
+    "ChannelEvent",
+    "ChannelFailure",
+    "ChannelMessage",
+    "ChannelOpened",
+    "DataChannels",
+    "MessageTooLargeError",
+]
+
+DEFAULT_MAX_MESSAGE_SIZE: Final = 65536
+"""What a peer takes that has not said anything else (RFC 8841 §6.1)."""
+EARLY_LIMIT: Final = 65536
+"""Bytes kept for negotiated channels that the program has not opened yet, all of them together."""
+_EARLY_OVERHEAD: Final = 256
+
+_USER_PPIDS: Final = frozenset({PPID_STRING, PPID_BINARY, PPID_STRING_EMPTY, PPID_BINARY_EMPTY})
+_WEBRTC_PPIDS: Final = _USER_PPIDS | {PPID_DCEP, PPID_BINARY_PARTIAL, PPID_STRING_PARTIAL}
+_CHANNEL_TYPES: Final = frozenset(ChannelType)
+
+
+class ChannelAssociation(Protocol):
+    """What channels need of an `Association`."""
+
+    @property
+    def state(self) -> State: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def capabilities(self) -> Capabilities: ...
+    @property
+    def outbound_streams(self) -> int: ...
+    @property
+    def ended(self) -> bool: ...
+    def send(
+        self,
+        stream_id: int,
+        payload: bytes,
+        *,
+        ppid: int = 0,
+        unordered: bool = False,
+        now: float,
+    ) -> None: ...
+    def reset_streams(self, stream_ids: Collection[int], *, now: float) -> None: ...
+    def discard_unsent(self, stream_id: int, *, now: float) -> int: ...
+    def message_consumed(self, size: int, *, now: float) -> bool: ...
+    def next_event(self) -> Event | None: ...
+
+
+@dataclass(slots=True)
+class ChannelCounters:
+    """What happened on all channels together."""
+
+    channels_opened: int = 0
+    channels_closed: int = 0
+    opens_refused: int = 0
+    """DATA_CHANNEL_OPEN messages answered by a reset."""
+    dcep_ignored: int = 0
+    """DATA_CHANNEL_ACK messages that nobody waited for."""
+    messages_without_channel: int = 0
+    messages_discarded: int = 0
+    """Messages that came on a channel after it was closed here."""
+
+
+class DataChannels:
+    """The data channels of one association; events are taken from here instead of from it.
+
+    `client`: whether this end is the DTLS client; it takes the even stream ids (RFC 8832 §6).
+    `max_message_size`: bytes of a message that the peer takes, 0 for any number (RFC 8841 §6).
+    `local_max_message_size`: bytes of a message that we take, 0 for what the association takes.
+    `max_channels`: beyond so many channels the peer's are refused.
+    """
+
+    def __init__(
+        self,
+        association: ChannelAssociation,
+        *,
+        client: bool,
+        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+        local_max_message_size: int = 0,
+        max_channels: int = 65535,
+    ) -> None:
+        if max_message_size < 0:
+            raise LocalProtocolError(
+                f"max_message_size is {max_message_size}: it cannot be negative"
+            )
+        self.counters = ChannelCounters()
+        self._association = association
+        self._ids = ChannelIds(client=client)
+        self._send_limit: float = max_message_size or float("inf")
+        self._receive_limit = local_max_message_size or association.config.max_message_size
+        self._max_channels = max_channels
+        self._inbound_streams = association.config.inbound_streams
+        self._up = association.state is State.ESTABLISHED
+        self._ended = False
+        self._events: deque[Event | ChannelEvent] = deque()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._channels: dict[int, Channel] = {}
+        self._early: dict[int, list[Message]] = {}
+        self._early_bytes = 0
+        self._held: dict[int, list[Message]] = {}
+        self._ids.clear()
+
+    # -- look
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def channel(self, stream_id: int) -> Channel | None:
+        """The channel that uses a stream id now."""
+        return self._channels.get(stream_id)
+
+    # -- in
+
+    def open(
+        self,
+        label: str = "",
+        protocol: str = "",
+        *,
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        lifetime: float | None = None,
+        priority: int = 256,
+        stream_id: int | None = None,
+        now: float,
+    ) -> int:
+        """Open a channel and return its stream id; messages may be sent on it at once.
+
+        With a `stream_id` the channel is negotiated: the peer's program opens the same id by
+        itself, nothing is sent.  `lifetime` is in seconds.  Raises `LocalProtocolError` where an
+        argument is out of its range, the id in use, no id free, or the association ending.
+        """
+        if self._ended:
+            raise LocalProtocolError("open: the association is over")
+        channel = Channel(
+            -1,
+            label=label,
+            protocol=protocol,
+            ordered=ordered,
+            max_retransmits=max_retransmits,
+            lifetime=lifetime,
+            priority=priority,
+            negotiated=stream_id is not None,
+        )
+        opening = opening_of(channel)
+        if is_partially_reliable(opening.channel_type) and not self._partial_reliability:
+            name = "lifetime" if max_retransmits is None else "max_retransmits"
+            raise LocalProtocolError(
+                f"{name}: partial reliability is not supported by this association yet"
+            )
+        if stream_id is None:
+            self._open_by_message(channel, opening, now)
+        else:
+            self._open_negotiated(channel, stream_id, now)
+        return channel.stream_id
+
+    def send(
+        self, stream_id: int, data: bytes | bytearray | memoryview | str, *, now: float
+    ) -> None:
+        """Send a message on an open channel: `str` arrives as `str`, anything else as `bytes`.
+
+        Raises `MessageTooLargeError` above the peer's limit and `LocalProtocolError` where there is
+        no such channel or the association takes no more messages.
+        """
+        channel = self._channels.get(stream_id)
+        if channel is None or not channel.open:
+            raise LocalProtocolError(f"stream_id is {stream_id}: no channel is open there")
+        if isinstance(data, str):
+            try:
+                payload = data.encode()
+            except UnicodeEncodeError as exc:
+                raise LocalProtocolError(f"data cannot be sent as UTF-8: {exc}") from None
+            ppid = PPID_STRING
+        else:
+            payload = data if data.__class__ is bytes else bytes(data)
+            ppid = PPID_BINARY
+        size = len(payload)
+        if size > self._send_limit:
+            raise MessageTooLargeError(size, int(self._send_limit))
+        if not size:  # RFC 8831 §6.6: an empty message is one byte that means nothing
+            payload = b"\0"
+            ppid = PPID_STRING_EMPTY if ppid == PPID_STRING else PPID_BINARY_EMPTY
+        self._association.send(
+            stream_id, payload, ppid=ppid, unordered=channel._send_unordered, now=now
+        )
+        channel.messages_sent += 1
+        channel.bytes_sent += size
+
+    def close(self, stream_id: int, *, now: float) -> None:
+        """Close a channel after all that was sent on it; `ChannelClosed` tells when it is done.
+
+        Messages that still come on it are dropped.  Nothing happens where there is no open channel.
+        """
+        channel = self._channels.get(stream_id)
+        if channel is not None and channel.open:
+            channel.open = False
+            self._reset(channel, now)
+
+    def discard(self, stream_id: int, *, now: float) -> None:
+        """Close a channel at once: what the peer has not begun to get is not sent.
+
+        A channel that is closing already is closed faster by it.
+        """
+        channel = self._channels.get(stream_id)
+        if channel is not None:
+            self._association.discard_unsent(stream_id, now=now)
+            self.close(stream_id, now=now)
+
+    # -- out
+
+    def next_event(self, *, now: float) -> Event | ChannelEvent | None:
+        """The oldest event not taken yet, the association's included, or None."""
+        events = self._events
+        if events:
+            return events.popleft()
+        next_event = self._association.next_event
+        while (event := next_event()) is not None:
+            outcome = (
+                self._receive(event, now)
+                if event.__class__ is Message
+                else self._notice(event, now)
+            )
+            if outcome is not None:
+                return outcome
+            if events:
+                return events.popleft()
+        return None
+
+    # -- opening
+
+    @property
+    def _partial_reliability(self) -> bool:
+        """Whether messages of a channel may be given up: the only place that decides it."""
+        return self._association.capabilities.partial_reliability
+
+    @property
+    def _stream_limit(self) -> int:
+        """A channel needs its id in both directions; 65535 is never one (RFC 8832 §3)."""
+        return min(self._association.outbound_streams, self._inbound_streams, 65535)
+
+    def _open_by_message(self, channel: Channel, opening: DataChannelOpen, now: float) -> None:
+        stream_id = self._ids.choose(self._stream_limit, self._channels, now)
+        self._association.send(stream_id, opening.encode(), ppid=PPID_DCEP, now=now)
+        # RFC 8832 §6: everything goes ordered until the peer is known to have the channel
+        channel._ack_awaited = True
+        channel._send_unordered = False
+        self._drop_early(stream_id, now)
+        self._add(channel, stream_id)
+
+    def _open_negotiated(self, channel: Channel, stream_id: int, now: float) -> None:
+        if not 0 <= stream_id < self._stream_limit:
+            raise LocalProtocolError(
+                f"stream_id is {stream_id}: it must be from 0 to {self._stream_limit - 1}"
+            )
+        if stream_id in self._channels or self._ids.is_burnt(stream_id):
+            raise LocalProtocolError(f"stream_id is {stream_id}: that id is in use")
+        self._add(channel, stream_id)
+        self._take_early(stream_id, now)
+
+    def _add(self, channel: Channel, stream_id: int) -> None:
+        self._ids.take(stream_id)
+        channel.stream_id = stream_id
+        self._channels[stream_id] = channel
+        self.counters.channels_opened += 1
+
+    # -- messages
+
+    def _receive(self, message: Message, now: float) -> Message | ChannelMessage | None:
+        """Turn a message into one of a channel; whatever else follows from it is in `_events`."""
+        stream_id, ppid, payload = message[0], message[1], message[2]
+        channel = self._channels.get(stream_id)
+        if channel is None:
+            return self._receive_without_channel(message, now)
+        if ppid == PPID_DCEP or not channel.open:
+            self._receive_dcep_or_late(channel, message, now)
+            return None
+        size = len(payload)
+        if size > self._receive_limit:
+            self._fail(channel, ChannelFailure.MESSAGE_TOO_LARGE, f"{size} bytes", message, now)
+            return None
+        data: bytes | str
+        if ppid == PPID_BINARY:
+            data = payload
+            channel.bytes_received += size
+        elif ppid == PPID_STRING:
+            try:
+                data = payload.decode()
+            except UnicodeDecodeError as exc:
+                self._fail(channel, ChannelFailure.BAD_MESSAGE, str(exc), message, now)
+                return None
+            channel.bytes_received += size
+        elif ppid == PPID_STRING_EMPTY:
+            data = ""
+        elif ppid == PPID_BINARY_EMPTY:
+            data = b""
+        else:  # RFC 8831 §6.6
+            self._fail(channel, ChannelFailure.BAD_MESSAGE, f"PPID {ppid}", message, now)
+            return None
+        channel.messages_received += 1
+        if channel._ack_awaited:
+            self._accepted(channel)
+            self._events.append(ChannelMessage(stream_id, data, size))
+            return None
+        return ChannelMessage(stream_id, data, size)
+
+    def _receive_without_channel(self, message: Message, now: float) -> Message | None:
+        ppid = message.ppid
+        if ppid not in _WEBRTC_PPIDS:
+            return message
+        if ppid == PPID_DCEP:
+            self._receive_opening(message, now)
+            return None
+        self.counters.messages_without_channel += 1
+        charge = len(message.payload) + _EARLY_OVERHEAD
+        limit = min(EARLY_LIMIT, self._association.config.a_rwnd // 8)
+        if ppid in _USER_PPIDS and self._early_bytes + charge <= limit:
+            # a negotiated channel that the peer's program has opened before ours
+            self._early.setdefault(message.stream_id, []).append(message)
+            self._early_bytes += charge
+        else:
+            self._release(message, now)
+        return None
+
+    def _receive_opening(self, message: Message, now: float) -> None:
+        """A DCEP message on a stream without a channel (RFC 8832 §6)."""
+        self._release(message, now)
+        try:
+            opening = decode_dcep(message.payload)
+        except DecodeError:
+            self._refuse(message.stream_id, now)
+            return
+        if isinstance(opening, DataChannelAck):
+            self.counters.dcep_ignored += 1
+        elif self._is_acceptable(message.stream_id, opening):
+            self._accept(message.stream_id, opening, now)
+        else:
+            self._refuse(message.stream_id, now)
+
+    def _is_acceptable(self, stream_id: int, opening: DataChannelOpen) -> bool:
+        if self._ids.is_ours(stream_id) or opening.channel_type not in _CHANNEL_TYPES:
+            return False
+        if is_partially_reliable(opening.channel_type) and not self._partial_reliability:
+            return False
+        return len(self._channels) < self._max_channels and not self._ids.is_burnt(stream_id)
+
+    def _accept(self, stream_id: int, opening: DataChannelOpen, now: float) -> None:
+        channel = channel_of(stream_id, opening)
+        try:
+            self._association.send(stream_id, DataChannelAck().encode(), ppid=PPID_DCEP, now=now)
+        except LocalProtocolError:  # we are shutting down
+            self.counters.opens_refused += 1
+            return
+        self._add(channel, stream_id)
+        self._events.append(
+            ChannelOpened(
+                stream_id,
+                channel.label,
+                channel.protocol,
+                channel.ordered,
+                channel.max_retransmits,
+                channel.lifetime,
+                channel.priority,
+            )
+        )
+        self._take_early(stream_id, now)
+
+    def _refuse(self, stream_id: int, now: float) -> None:
+        """Answer a DATA_CHANNEL_OPEN by a reset; the program hears nothing of it (RFC 8832 §6)."""
+        self.counters.opens_refused += 1
+        self._drop_early(stream_id, now)
+        if stream_id >= self._association.outbound_streams or self._ids.is_burnt(stream_id):
+            return
+        channel = Channel(stream_id)
+        channel.open = channel._announced = False
+        self._ids.take(stream_id)
+        self._channels[stream_id] = channel
+        self._reset(channel, now)
+
+    def _receive_dcep_or_late(self, channel: Channel, message: Message, now: float) -> None:
+        if not channel.open:
+            self._receive_late(channel, message, now)
+            return
+        try:
+            dcep = decode_dcep(message.payload)
+        except DecodeError as exc:
+            self._fail(channel, ChannelFailure.BAD_MESSAGE, str(exc), message, now)
+            return
+        if isinstance(dcep, DataChannelOpen):
+            detail = "DATA_CHANNEL_OPEN on a stream in use"
+            self._fail(channel, ChannelFailure.BAD_MESSAGE, detail, message, now)
+            return
+        self._release(message, now)
+        if channel._ack_awaited:
+            self._accepted(channel)
+        else:
+            self.counters.dcep_ignored += 1
+
+    def _receive_late(self, channel: Channel, message: Message, now: float) -> None:
+        """A message on a channel that is being closed here.
+
+        The peer may have heard that both streams were reset before we do: its next
+        DATA_CHANNEL_OPEN, and what follows it, waits until we know it too.
+        """
+        held = self._held.get(channel.stream_id)
+        if held is not None:
+            held.append(message)
+        elif _is_opening(message) and not self._ids.is_ours(channel.stream_id):
+            self._held[channel.stream_id] = [message]
+        else:
+            self.counters.messages_discarded += 1
+            self._release(message, now)
+
+    def _accepted(self, channel: Channel) -> None:
+        """RFC 8832 §6: the peer has the channel, unordered messages may go unordered."""
+        channel._ack_awaited = False
+        channel._send_unordered = not channel.ordered
+        self._events.append(ChannelAccepted(channel.stream_id))
+
+    def _take_early(self, stream_id: int, now: float) -> None:
+        """Deliver what came before the channel was open."""
+        self._receive_again(self._pop_early(stream_id), now)
+
+    def _receive_again(self, messages: Iterable[Message], now: float) -> None:
+        for message in messages:
+            event = self._receive(message, now)
+            if event is not None:
+                self._events.append(event)
+
+    def _drop_early(self, stream_id: int, now: float) -> None:
+        for message in self._pop_early(stream_id):
+            self._release(message, now)
+
+    def _pop_early(self, stream_id: int) -> list[Message]:
+        messages = self._early.pop(stream_id, [])
+        self._early_bytes -= sum(len(message.payload) + _EARLY_OVERHEAD for message in messages)
+        return messages
+
+    def _release(self, message: Message, now: float) -> None:
+        """Give the room of a message that nobody will read back to the peer."""
+        self._association.message_consumed(len(message.payload), now=now)
+
+    # -- closing
+
+    def _fail(
+        self, channel: Channel, failure: ChannelFailure, detail: str, message: Message, now: float
+    ) -> None:
+        """Close a channel because of a message on it (RFC 8831 §6.6, RFC 8832 §6)."""
+        self._release(message, now)
+        channel.open = False
+        channel.error = ChannelError(failure, detail)
+        self._events.append(ChannelClosing(channel.stream_id, channel.error))
+        self._reset(channel, now)
+
+    def _reset(self, channel: Channel, now: float) -> None:
+        """Reset our outgoing stream: the sign that the channel closes (RFC 8831 §6.7)."""
+        if channel._reset_requested or not self._up:
+            return  # before the association is up it waits for that
+        channel._reset_requested = True
+        try:
+            self._association.reset_streams((channel.stream_id,), now=now)
+        except LocalProtocolError as exc:
+            if not self._association.ended:  # otherwise AssociationClosed is about to come
+                self._abandon(channel, ChannelFailure.RESET_FAILED, str(exc), now)
+
+    def _abandon(self, channel: Channel, failure: ChannelFailure, detail: str, now: float) -> None:
+        """The channel is over although its streams were not reset: the id is of no more use."""
+        channel.error = channel.error or ChannelError(failure, detail)
+        self._ids.burn(channel.stream_id)
+        self._finish(channel, now)
+
+    def _finish(self, channel: Channel, now: float) -> None:
+        stream_id = channel.stream_id
+        channel.open = False
+        del self._channels[stream_id]
+        self.counters.channels_closed += channel._announced
+        if channel._announced:
+            self._events.append(ChannelClosed(stream_id, channel.error))
+        self._ids.free(stream_id, now)
+        self._receive_again(self._held.pop(stream_id, ()), now)
+
+    # -- events of the association
+
+    def _notice(self, event: Event, now: float) -> Event | ChannelEvent | None:
+        if isinstance(event, IncomingStreamsReset):
+            return self._on_incoming_reset(event, now)
+        if isinstance(event, OutgoingStreamsReset):
+            return self._on_outgoing_reset(event, now)
+        if isinstance(event, AssociationUp):
+            self._on_up(event, now)
+        elif isinstance(event, AssociationRestarted):
+            return self._end_all(ChannelError(ChannelFailure.ASSOCIATION_RESTARTED), event)
+        elif isinstance(event, AssociationClosed):
+            self._ended = True
+            return self._end_all(_error_of(event), event)
+        return event
+
+    def _on_up(self, event: AssociationUp, now: float) -> None:
+        self._up = True
+        self._inbound_streams = event.inbound_streams
+        limit = self._stream_limit
+        for channel in list(self._channels.values()):
+            if channel.stream_id >= limit:
+                detail = f"it has streams below {limit}"
+                self._abandon(channel, ChannelFailure.NO_STREAM, detail, now)
+            elif not channel.open:
+                self._reset(channel, now)
+
+    def _on_incoming_reset(self, event: IncomingStreamsReset, now: float) -> Event | None:
+        """RFC 8831 §6.7: the peer closes channels by resetting what it sends on."""
+        others: list[int] = []
+        for stream_id in event.stream_ids or [*self._channels, *self._early]:
+            channel = self._channels.get(stream_id)
+            if channel is not None:
+                self._closed_by_peer(channel, now)
+            elif stream_id in self._early:
+                # a negotiated channel that we never opened: let the peer finish with it
+                self._drop_early(stream_id, now)
+                if not self._association.ended:
+                    self._association.reset_streams((stream_id,), now=now)
+            else:
+                others.append(stream_id)
+        if not event.stream_ids:
+            return event
+        return IncomingStreamsReset(tuple(others)) if others else None
+
+    def _closed_by_peer(self, channel: Channel, now: float) -> None:
+        if channel._incoming_reset:
+            return
+        channel._incoming_reset = True
+        if channel.open:
+            channel.open = False
+            if channel._ack_awaited:
+                channel.error = ChannelError(ChannelFailure.REFUSED)
+            self._events.append(ChannelClosing(channel.stream_id, channel.error))
+        if channel._outgoing_reset:
+            self._finish(channel, now)
+        else:
+            self._reset(channel, now)
+
+    def _on_outgoing_reset(self, event: OutgoingStreamsReset, now: float) -> Event | None:
+        others: list[int] = []
+        for stream_id in event.stream_ids or list(self._channels):
+            channel = self._channels.get(stream_id)
+            if channel is None:
+                others.append(stream_id)
+            elif not event.succeeded:
+                if channel._reset_requested:
+                    detail = "the peer did not agree"
+                    self._abandon(channel, ChannelFailure.RESET_FAILED, detail, now)
+            else:
+                channel.open = False
+                channel._outgoing_reset = channel._reset_requested = True
+                if channel._incoming_reset:
+                    self._finish(channel, now)
+        if not event.stream_ids:
+            return event
+        return OutgoingStreamsReset(tuple(others), event.succeeded) if others else None
+
+    def _end_all(self, error: ChannelError | None, event: Event) -> Event | ChannelEvent:
+        """The association has ended or begun anew: no channel survives that."""
+        for channel in self._channels.values():
+            channel.open = False
+            if channel._announced:
+                channel.error = channel.error or error
+                self._events.append(ChannelClosed(channel.stream_id, channel.error))
+                self.counters.channels_closed += 1
+        self._forget()
+        self._events.append(event)
+        return self._events.popleft()
+
+
+def _is_opening(message: Message) -> bool:
+    return message.ppid == PPID_DCEP and message.payload[0] == DataChannelOpen.message_type
+
+
+def _error_of(event: AssociationClosed) -> ChannelError | None:
+    """RFC 8831 §6.2: a graceful end closes channels, any other is an error."""
+    if event.reason is CloseReason.SHUTDOWN and not event.undelivered_messages:
+        return None
+    return ChannelError(ChannelFailure.ASSOCIATION_CLOSED, event.reason.value, event)

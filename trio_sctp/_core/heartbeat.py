@@ -1,0 +1,99 @@
+"""Heartbeats: whether the peer is still there when nobody has anything to say (RFC 9260 §8.3).
+
+An idle association sends HEARTBEAT once per HB.interval plus RTO, jittered by half an RTO.  Its info is
+a random nonce of which only we know when it was sent: an acknowledgement without that nonce proves
+nothing and is ignored.  One that does not come within an RTO counts as an error.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .._wire.chunks import Heartbeat as HeartbeatChunk, HeartbeatAck
+from .._wire.parameters import HeartbeatInfo
+from .config import Config
+from .timer import Timer
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from .rto import RetransmissionTimeout
+
+__all__ = ["Heartbeat"]
+
+NONCE_LENGTH = 16
+
+
+class Heartbeat:
+    """The heartbeats of one association on its one path."""
+
+    __slots__ = (
+        "_config",
+        "_nonce",
+        "_rng",
+        "_rto",
+        "_sent_at",
+        "ack_timer",
+        "interval_timer",
+        "path_used_at",
+    )
+
+    def __init__(self, config: Config, rto: RetransmissionTimeout, rng: Random) -> None:
+        self._config = config
+        self._rto = rto
+        self._rng = rng
+        self._nonce = b""
+        self._sent_at = 0.0
+        self.path_used_at = -math.inf
+        """When a chunk was last sent from which a round trip can be measured."""
+        self.interval_timer = Timer("HB.interval")
+        self.ack_timer = Timer("heartbeat ack")
+
+    def start(self, now: float) -> None:
+        """The association is established: watch the path."""
+        self.interval_timer.start(now, self._period())
+
+    def stop(self) -> None:
+        self.interval_timer.stop()
+        self.ack_timer.stop()
+
+    def replace_config(self, config: Config, now: float) -> None:
+        self._config = config
+        if self.interval_timer.running:
+            self.start(now)
+
+    def handle_interval(self, now: float) -> bytes | None:
+        """After the interval: the HEARTBEAT chunk to send, or None if the path was not idle."""
+        period = self._period()
+        idle_since = self.path_used_at
+        if now < idle_since + period:
+            self.interval_timer.start(idle_since, period)
+            return None
+        self.interval_timer.start(now, period)
+        return self.request(now)
+
+    def request(self, now: float) -> bytes:
+        """A HEARTBEAT chunk to send now (REQUEST HEARTBEAT, RFC 9260 §11.1.10)."""
+        self._nonce = self._rng.randbytes(NONCE_LENGTH)
+        self._sent_at = now
+        self.path_used_at = now
+        self.ack_timer.start(now, self._rto.rto)
+        return HeartbeatChunk(HeartbeatInfo(self._nonce).encode()).encode()
+
+    def handle_unanswered(self) -> None:
+        """No acknowledgement within an RTO: back off (the caller counts the error)."""
+        self._rto.back_off()
+
+    def take_ack(self, chunk: HeartbeatAck, now: float) -> bool:
+        """True if it answers the outstanding HEARTBEAT; the round trip is measured then."""
+        if not self._nonce or chunk.value != HeartbeatInfo(self._nonce).encode():
+            return False
+        self._nonce = b""
+        self.ack_timer.stop()
+        self._rto.observe(now - self._sent_at)
+        return True
+
+    def _period(self) -> float:
+        rto = self._rto.rto
+        return self._config.hb_interval + rto * (0.5 + self._rng.random())

@@ -1,0 +1,42 @@
+"""Packets that belong to no association (RFC 9260 §8.4).
+
+INIT and COOKIE ECHO, which may start one, are the handshake's business; this is the answer to all the
+rest.  The answer reflects the sender's own verification tag, with the T bit set to say so, is never
+larger than what it answers, and nothing is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .._wire.chunks import (
+    Abort,
+    Chunk,
+    CookieAck,
+    Error,
+    ShutdownAck,
+    ShutdownComplete,
+)
+from .._wire.error_causes import StaleCookie
+
+__all__ = ["answer_out_of_the_blue"]
+
+
+def answer_out_of_the_blue(chunks: Sequence[Chunk]) -> bytes | None:
+    """The chunk that answers a packet out of the blue, or None where silence is asked for."""
+    kinds = {type(chunk) for chunk in chunks}
+    if not kinds or Abort in kinds:  # rule 2
+        return None
+    if ShutdownAck in kinds:  # rule 5
+        return ShutdownComplete(tag_reflected=True).encode()
+    if ShutdownComplete in kinds or CookieAck in kinds:  # rules 6 and 7
+        return None
+    if any(_is_stale_cookie_error(chunk) for chunk in chunks):  # rule 7
+        return None
+    return Abort((), tag_reflected=True).encode()  # rule 8
+
+
+def _is_stale_cookie_error(chunk: Chunk) -> bool:
+    return isinstance(chunk, Error) and any(
+        isinstance(cause, StaleCookie) for cause in chunk.causes
+    )

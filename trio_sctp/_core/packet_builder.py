@@ -1,0 +1,176 @@
+"""What goes out, decided when it is pulled: bundling chunks into packets (RFC 9260 §6.10).
+
+Packets that stand alone (INIT, INIT ACK, SHUTDOWN COMPLETE, answers to strangers) wait whole.  All
+other chunks wait apart and are bundled into as few packets as possible: COOKIE ECHO or COOKIE ACK
+first, then SACK and the other control chunks, DATA last.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from .._wire.chunks import Error, Shutdown, ShutdownAck
+from .._wire.error_causes import ErrorCause, UnrecognizedChunkType
+from .._wire.packet import COMMON_HEADER_SIZE, encode_packet
+from .states import SENDING, State
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .handshake import PacketHeader
+    from .statistics import Counters
+    from .transmission_control_block import TransmissionControlBlock
+
+__all__ = ["PacketBuilder"]
+
+SACK_LENGTH = 16  # one without gap ack blocks or duplicates
+MAX_CONTROL_CHUNKS = 64  # answers that wait; what a peer asks for beyond that is dropped
+
+
+class PacketBuilder:
+    """The outgoing side of one association, apart from what its data queues decide themselves."""
+
+    __slots__ = (
+        "_config",
+        "_control",
+        "_counters",
+        "_whole",
+        "answer_room",
+        "cookie_chunk",
+        "shutdown_due",
+    )
+
+    def __init__(self, config: Config, counters: Counters) -> None:
+        self._config = config
+        self._counters = counters
+        self._whole: list[bytes] = []
+        self._control: deque[bytes] = deque()
+        self.answer_room = 0
+        """Bytes of control chunks that may still answer the packet being processed."""
+        self.cookie_chunk = b""
+        """COOKIE ECHO or COOKIE ACK that is due: the first chunk of its packet."""
+        self.shutdown_due = False
+        """SHUTDOWN or SHUTDOWN ACK is due, whichever the state calls for."""
+
+    def add_packet(self, packet: bytes) -> None:
+        """A packet that stands alone."""
+        self._whole.append(packet)
+
+    def answer(self, chunk: bytes, tag: int, answered: PacketHeader) -> None:
+        """A packet of one chunk, back to where another came from."""
+        self._whole.append(
+            encode_packet(answered.destination_port, answered.source_port, tag, [chunk])
+        )
+
+    def add_control(self, chunk: bytes) -> None:
+        """A control chunk of ours for the next packet with room."""
+        self._control.append(chunk)
+
+    def add_answer(self, chunk: bytes) -> None:
+        """A control chunk that answers a received one; what goes beyond the limits is dropped.
+
+        One packet is answered by no more than fits into one (RFC 9260 §12.4), and answers do not
+        pile up when they cannot be sent.
+        """
+        whole = self._config.path_mtu - COMMON_HEADER_SIZE
+        if len(self._control) >= MAX_CONTROL_CHUNKS or (
+            len(chunk) > self.answer_room and self.answer_room < whole
+        ):
+            self._counters.drop("answer to too many chunks")
+            return
+        self.answer_room -= len(chunk)
+        self._control.append(chunk)
+
+    def report(self, causes: Iterable[ErrorCause]) -> None:
+        """ERROR chunks, each cut down to what one packet carries."""
+        room = self._config.path_mtu - COMMON_HEADER_SIZE - 8  # the chunk's and the cause's header
+        for cause in causes:
+            if isinstance(cause, UnrecognizedChunkType) and len(cause.chunk) > room:
+                cause = UnrecognizedChunkType(cause.chunk[:room])
+            self.add_answer(Error((cause,)).encode())
+
+    def clear(self) -> None:
+        """Forget what waits to be bundled; whole packets still go out."""
+        self._control.clear()
+        self.cookie_chunk = b""
+        self.shutdown_due = False
+
+    def packets(
+        self, tcb: TransmissionControlBlock | None, state: State, now: float, limit: int
+    ) -> list[bytes]:
+        """Up to ``limit`` packets that may be sent now."""
+        packets, self._whole = self._whole, []
+        if tcb is None:
+            return packets
+        data_sent = False
+        source, destination, tag = self._config.local_port, tcb.peer.port, tcb.peer.tag
+        while len(packets) < limit:
+            chunks, has_data = self._next_chunks(tcb, state, now)
+            if not chunks:
+                break
+            data_sent |= has_data
+            packets.append(encode_packet(source, destination, tag, chunks))
+        if data_sent:
+            tcb.heartbeat.path_used_at = now
+        return packets
+
+    def _next_chunks(
+        self, tcb: TransmissionControlBlock, state: State, now: float
+    ) -> tuple[list[bytes], bool]:
+        """The chunks of the next packet, none if nothing is due; and whether DATA is among them."""
+        chunks: list[bytes] = []
+        if state is State.COOKIE_ECHOED and not self.cookie_chunk:
+            return chunks, False  # §5.1 C: nothing but COOKIE ECHO and what is bundled with it
+        room = self._config.path_mtu - COMMON_HEADER_SIZE
+        receiver = tcb.data_receiver
+        if self._control or self.cookie_chunk or self.shutdown_due or tcb.stream_reset.pending:
+            room = self._bundle_control(tcb, state, chunks, room, now)
+        elif receiver.sack_wanted:
+            sack = receiver.sack(room)
+            chunks.append(sack)
+            room -= len(sack)
+        if state not in SENDING and not (state is State.COOKIE_ECHOED and chunks):
+            return chunks, False
+        reserve = SACK_LENGTH if receiver.ack_pending else 0
+        data = tcb.retransmission_queue.chunks_to_send(room - reserve, now)
+        if data:
+            if reserve:  # §6.1: what is unacknowledged rides along
+                chunks.append(receiver.sack(SACK_LENGTH))
+            chunks += data
+        return chunks, bool(data)
+
+    def _bundle_control(
+        self,
+        tcb: TransmissionControlBlock,
+        state: State,
+        chunks: list[bytes],
+        room: int,
+        now: float,
+    ) -> int:
+        """Add the control chunks that fit and return the room that is left."""
+        if self.cookie_chunk:
+            chunks.append(self.cookie_chunk)
+            room -= len(self.cookie_chunk)
+            self.cookie_chunk = b""
+        if tcb.data_receiver.sack_wanted and room >= SACK_LENGTH:
+            chunks.append(tcb.data_receiver.sack(room))
+            room -= len(chunks[-1])
+        while self._control and (len(self._control[0]) <= room or not chunks):
+            chunks.append(self._control.popleft())  # too large for any packet: alone
+            room -= len(chunks[-1])
+        if tcb.stream_reset.pending and state in SENDING:
+            for chunk in tcb.stream_reset.chunks_to_send(room, now):
+                chunks.append(chunk)
+                room -= len(chunk)
+        if self.shutdown_due and room >= SACK_LENGTH:
+            chunks.append(_shutdown_chunk(tcb, state))
+            room -= len(chunks[-1])
+            self.shutdown_due = False
+        return room
+
+
+def _shutdown_chunk(tcb: TransmissionControlBlock, state: State) -> bytes:
+    if state is State.SHUTDOWN_ACK_SENT:
+        return ShutdownAck().encode()
+    return Shutdown(tcb.data_receiver.cumulative_tsn_ack & 0xFFFFFFFF).encode()

@@ -1,0 +1,251 @@
+"""The receiving half of an association: chunks in, messages out, SACKs when they are due.
+
+`DataReceiver` decides whether a DATA or I-DATA chunk is taken (duplicates, the receiver window; RFC
+9260 §6.2) and when it is acknowledged (§6.2, §6.7).  How large the window is, is `ReceiveWindow`'s
+business; reassembly and order are the queues'.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from ..._wire.chunks import Data, ForwardTsn, IData, IForwardTsn, Sack
+from ..._wire.error_causes import (
+    ErrorCause,
+    InvalidStreamIdentifier,
+    NoUserData,
+    OutOfResource,
+    ProtocolViolation,
+)
+from ..._wire.serial import MASK32, unwrap32
+from ..timer import Timer
+from .data_tracker import MAX_TSNS_AHEAD, DataTracker
+from .interleaving import InterleavedReassemblyQueue
+from .ordering import MessageOrdering
+from .reassembly_queue import ReassemblyQueue
+from .receive_window import ReceiveWindow
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..events import Message
+
+__all__ = ["DataReceiver"]
+
+_SACK_HEADER_SIZE = 16
+_MAX_ERRORS = 16  # reports of invalid streams that wait
+
+
+class DataReceiver:
+    """Everything about user data from the peer, for the association to drive.
+
+    Call `receive` for each chunk, `end_of_packet` after each packet and `end_of_batch` after each
+    batch; then take `messages`, and send `sack` if `sack_wanted`, or with DATA if `ack_pending`.
+    """
+
+    __slots__ = (
+        "_chunk_type",
+        "_config",
+        "_packets_per_sack",
+        "_packets_unacknowledged",
+        "_queue",
+        "_sack_now",
+        "_saw_data",
+        "_tracker",
+        "_window",
+        "dropped_chunks",
+        "duplicate_chunks",
+        "errors",
+        "inbound_streams",
+        "messages",
+        "sack_timer",
+        "sack_wanted",
+    )
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        initial_tsn: int,
+        inbound_streams: int,
+        interleaving: bool = False,
+    ) -> None:
+        """``initial_tsn`` is the peer's Initial TSN; ``inbound_streams`` what was negotiated."""
+        self._config = config
+        self._tracker = DataTracker(initial_tsn)
+        self._queue: MessageOrdering = (
+            InterleavedReassemblyQueue(config.max_message_size)
+            if interleaving
+            else ReassemblyQueue(config.max_message_size, self._tracker)
+        )
+        self._window = ReceiveWindow(config, self._tracker, self._queue)
+        self._chunk_type = IData if interleaving else Data
+        self.inbound_streams = inbound_streams
+        self.messages: deque[Message] = self._queue.ready
+        """Messages for the program, in order; each stays charged until `message_consumed`."""
+        self.errors: list[ErrorCause] = []
+        """Causes to report in ERROR chunks, see `take_errors`."""
+        self.sack_timer = Timer("SACK delay")
+        self.sack_wanted = False
+        """A SACK is due without waiting for anything."""
+        self.duplicate_chunks = 0
+        self.dropped_chunks = 0
+        """Chunks that were new and not taken: outside the window, or nonsensically far ahead."""
+        self._saw_data = False
+        self._sack_now = False
+        self._packets_unacknowledged = 0
+        self._packets_per_sack = 1  # §5.1: the first DATA is acknowledged at once
+
+    # -- chunks in ---------------------------------------------------------------------------------
+
+    def receive(self, chunk: Data | IData) -> ErrorCause | None:
+        """Take a DATA or I-DATA chunk.  A cause that is returned ends the association (ABORT)."""
+        if type(chunk) is not self._chunk_type:
+            return _violation("DATA and I-DATA are never mixed")  # RFC 8260 §2.2.3
+        if not chunk.payload:
+            return NoUserData(chunk.tsn)  # RFC 9260 §6.2
+        tracker, queue = self._tracker, self._queue
+        self._saw_data = True
+        tsn = tracker.cumulative_tsn_ack + 1
+        if chunk.tsn == tsn & MASK32 and not tracker.above and queue.charge < self._config.a_rwnd:
+            tracker.cumulative_tsn_ack = tsn  # in order, nothing is missing and there is room
+            if chunk.immediate:
+                self._sack_now = True
+        else:
+            tsn = unwrap32(chunk.tsn, tsn)
+            self._sack_now = True  # §6.7: a gap, or one that is being filled; §6.2: all other cases
+            if not self._admit(tsn, len(chunk.payload)):
+                return OutOfResource() if self._window.is_exhausted else None
+        if chunk.stream_id >= self.inbound_streams:
+            self._report_stream(chunk.stream_id)
+            return None
+        problem = queue.add(chunk, tsn)
+        return None if problem is None else _violation(problem)
+
+    def forward_tsn(self, chunk: ForwardTsn | IForwardTsn) -> ErrorCause | None:
+        """Give up what the peer has abandoned (RFC 3758 §3.6).  A returned cause ends all."""
+        interleaving = self._chunk_type is IData
+        if interleaving is not (type(chunk) is IForwardTsn):  # RFC 8260 §2.3.1
+            return _violation("FORWARD TSN and I-FORWARD-TSN go with DATA and I-DATA")
+        tracker = self._tracker
+        old = tracker.cumulative_tsn_ack
+        new = unwrap32(chunk.new_cumulative_tsn, old)
+        self._saw_data = True  # for SACKs it counts as DATA does
+        if tracker.above:
+            self._sack_now = True
+        if tracker.forward(new):
+            self._queue.forward_tsn(old, new, chunk.streams)
+        else:
+            self._sack_now = True  # it is old: our SACK was lost, perhaps
+        return None
+
+    def end_of_packet(self) -> None:
+        """A packet is through, with or without data."""
+        if self._saw_data:
+            self._saw_data = False
+            self._packets_unacknowledged += 1
+
+    def end_of_batch(self, now: float) -> None:
+        """Decide when what has come is acknowledged: now, or ``sack_delay`` later at most."""
+        unacknowledged = self._packets_unacknowledged
+        if self._sack_now or unacknowledged >= self._packets_per_sack:
+            self.sack_wanted = True
+            self.sack_timer.stop()
+        elif unacknowledged and not self.sack_wanted and not self.sack_timer.running:
+            self.sack_timer.start(now, self._config.sack_delay)
+
+    def handle_sack_delay(self) -> None:
+        """`sack_timer` has expired."""
+        self.sack_wanted = True
+
+    # -- acknowledgements out ----------------------------------------------------------------------
+
+    @property
+    def cumulative_tsn_ack(self) -> int:
+        """The last TSN before the first one that is missing, unwrapped."""
+        return self._tracker.cumulative_tsn_ack
+
+    @property
+    def ack_pending(self) -> bool:
+        """Something has come that no SACK has acknowledged: send one along with DATA (§6.1)."""
+        return self._packets_unacknowledged > 0
+
+    def sack(self, max_size: int) -> bytes:
+        """The SACK chunk of this moment, of at most ``max_size`` (16 or more) bytes.
+
+        Gap Ack Blocks come first, from the lowest (§6.7), then as many duplicates as fit.
+        """
+        room = (max_size - _SACK_HEADER_SIZE) >> 2
+        tracker = self._tracker
+        blocks = tracker.gap_ack_blocks(room) if tracker.above else []
+        duplicates = tracker.take_duplicates(room - len(blocks))
+        a_rwnd = self._window.advertise()
+        self._packets_unacknowledged = 0
+        self._packets_per_sack = 2  # §6.2
+        self._sack_now = self.sack_wanted = False
+        self.sack_timer.stop()
+        cumulative_tsn_ack = tracker.cumulative_tsn_ack & MASK32
+        return Sack(cumulative_tsn_ack, a_rwnd, blocks, duplicates).encode()
+
+    # -- the window --------------------------------------------------------------------------------
+
+    @property
+    def a_rwnd(self) -> int:
+        """The window as a SACK would advertise it now."""
+        return self._window.a_rwnd
+
+    def message_consumed(self, size: int) -> bool:
+        """The program is done with a message of ``size`` bytes.
+
+        True if a SACK has become due only because the window has opened (§6.2).
+        """
+        if not self._window.consumed(size):
+            return False
+        self.sack_wanted = True
+        return True
+
+    def _admit(self, tsn: int, size: int) -> bool:
+        """Whether to keep a chunk that did not come in order, or while the window is used up."""
+        tracker = self._tracker
+        if tsn in tracker:
+            self.duplicate_chunks += 1
+            tracker.observe(tsn)
+            return False
+        too_far = tsn - tracker.cumulative_tsn_ack > MAX_TSNS_AHEAD
+        if too_far or not self._window.admits(tsn, size):
+            self.dropped_chunks += 1
+            return False
+        return tracker.observe(tsn)
+
+    # -- the association's other wishes ------------------------------------------------------------
+
+    def take_errors(self) -> list[ErrorCause]:
+        """What is to be reported in ERROR chunks; the list is emptied."""
+        errors, self.errors = self.errors, []
+        return errors
+
+    def defer_reset(self, stream_ids: Collection[int] | None, last_tsn: int) -> None:
+        """A reset of these streams (None: all) awaits the data up to an unwrapped TSN.
+
+        Until `reset_streams`, later messages on them are held back (RFC 6525 §5.2.2 step E2).
+        """
+        self._queue.defer_reset(stream_ids or (), last_tsn)
+
+    def reset_streams(self, stream_ids: Collection[int] | None) -> None:
+        """Expect SSN or MID 0 next on these streams (None: all); release what was held back."""
+        self._queue.reset_streams(stream_ids or ())
+
+    def replace_config(self, config: Config) -> None:
+        """Go on with other values; those of `FIXED_BY_INIT` are the same."""
+        self._config = self._window.config = config
+
+    def _report_stream(self, stream_id: int) -> None:
+        """RFC 9260 §6.5: acknowledged, reported and thrown away."""
+        cause = InvalidStreamIdentifier(stream_id)
+        if len(self.errors) < _MAX_ERRORS and cause not in self.errors:
+            self.errors.append(cause)
+
+
+def _violation(information: str) -> ProtocolViolation:
+    return ProtocolViolation(information.encode())

@@ -1,0 +1,229 @@
+"""Reassembly of messages that came in I-DATA chunks (RFC 8260 §2.2.3), and their order.
+
+A fragment belongs to the message of its stream, U flag and MID, at the place that its FSN tells; TSNs
+mean nothing here.  Each message that is not whole keeps the fragments that came in order as a list and
+those that came early by FSN.  The interface is that of `ReassemblyQueue`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
+from typing import ClassVar, Final
+
+from ..._wire.chunks import IData
+from ..._wire.serial import MASK32, unwrap32
+from ..events import Message
+from .ordering import FRAGMENT_OVERHEAD, HELD_OVERHEAD, MessageOrdering
+from .reassembly_queue import NO_BEGINNING, TOO_LONG
+
+__all__ = ["InterleavedReassemblyQueue"]
+
+_new_message = tuple.__new__  # half the price of calling the NamedTuple
+
+REPEATED: Final = "a fragment of an interleaved message came twice"
+BEYOND_END: Final = "an interleaved message goes on behind its end"
+
+
+class _PartialMessage:
+    """The fragments of one message that is not whole yet.  FSNs are unwrapped."""
+
+    __slots__ = (
+        "early",
+        "first_tsn",
+        "highest_fsn",
+        "last_fsn",
+        "last_tsn",
+        "parts",
+        "ppid",
+        "size",
+    )
+
+    def __init__(self, tsn: int) -> None:
+        self.parts: list[bytes] = []  # those with FSN 0, 1, 2 ...
+        self.early: dict[int, bytes] = {}  # by FSN
+        self.highest_fsn = -1
+        self.last_fsn: int | None = None  # that of the fragment with the E flag
+        self.ppid = 0
+        self.size = 0
+        self.first_tsn = self.last_tsn = tsn
+
+    @property
+    def charge(self) -> int:
+        fragments = len(self.parts) + len(self.early)
+        return HELD_OVERHEAD + self.size + fragments * FRAGMENT_OVERHEAD
+
+    @property
+    def whole(self) -> bool:
+        return self.last_fsn is not None and len(self.parts) > self.last_fsn
+
+    def add(self, chunk: IData, tsn: int) -> str | None:
+        """Put a fragment in its place; return in words what is wrong with it."""
+        expected = len(self.parts)
+        fsn = 0 if chunk.beginning else unwrap32(chunk.fsn, expected)
+        if fsn < expected or fsn in self.early:
+            return REPEATED
+        if not (fsn or chunk.beginning):
+            return NO_BEGINNING
+        last = self.last_fsn
+        if fsn > last if last is not None else chunk.ending and fsn < self.highest_fsn:
+            return BEYOND_END
+        if chunk.ending:
+            if last is not None:
+                return BEYOND_END
+            self.last_fsn = fsn
+        if chunk.beginning:
+            self.ppid = chunk.ppid
+        self.size += len(chunk.payload)
+        self.highest_fsn = max(self.highest_fsn, fsn)
+        self.first_tsn = min(self.first_tsn, tsn)
+        self.last_tsn = max(self.last_tsn, tsn)
+        self._place(fsn, chunk.payload)
+        return None
+
+    def _place(self, fsn: int, payload: bytes) -> None:
+        parts, early = self.parts, self.early
+        if fsn > len(parts):
+            early[fsn] = payload
+            return
+        parts.append(payload)
+        while early:
+            following = early.pop(len(parts), None)
+            if following is None:
+                break
+            parts.append(following)
+
+
+class _PartialMessages:
+    """The messages of one stream, ordered or unordered, that are not whole.  MIDs are unwrapped."""
+
+    __slots__ = ("by_mid", "mids", "reference")
+
+    def __init__(self, mid: int) -> None:
+        self.by_mid: dict[int, _PartialMessage] = {}
+        self.mids: list[int] = []  # a heap of them all, and of some that are gone
+        self.reference = mid
+
+    def get(self, mid: int, tsn: int) -> _PartialMessage:
+        """The message of an unwrapped MID, a new one if there is none."""
+        partial = self.by_mid.get(mid)
+        if partial is None:
+            partial = self.by_mid[mid] = _PartialMessage(tsn)
+            heappush(self.mids, mid)
+        return partial
+
+    def remove(self, mid: int) -> None:
+        del self.by_mid[mid]
+        if len(self.mids) > 2 * len(self.by_mid) + 8:
+            self.mids = list(self.by_mid)
+            heapify(self.mids)
+
+    def take_through(self, mid: int) -> list[_PartialMessage]:
+        """Remove the messages with MIDs up to this one."""
+        taken = []
+        while self.mids and self.mids[0] <= mid:
+            partial = self.by_mid.pop(heappop(self.mids), None)
+            if partial is not None:
+                taken.append(partial)
+        return taken
+
+
+class InterleavedReassemblyQueue(MessageOrdering):
+    """What has been received in I-DATA chunks and is not complete, or not in turn yet."""
+
+    __slots__ = ("_max_message_size", "_partial", "_partial_charge")
+    sequence_mask: ClassVar[int] = MASK32
+
+    def __init__(self, max_message_size: int) -> None:
+        super().__init__()
+        self._max_message_size = max_message_size
+        self._partial: dict[tuple[int, bool], _PartialMessages] = {}
+        self._partial_charge = 0
+
+    def add(self, chunk: IData, tsn: int) -> str | None:
+        """Take in a chunk whose TSN is new; return in words what makes it a protocol violation."""
+        if not (chunk.beginning and chunk.ending):
+            return self._add_fragment(chunk, tsn)
+        payload = chunk.payload
+        size = len(payload)
+        if size > self._max_message_size:
+            return TOO_LONG
+        stream_id, mid, unordered = chunk.stream_id, chunk.mid, chunk.unordered
+        self.charge += HELD_OVERHEAD + size
+        wire = chunk.tsn
+        message = _new_message(
+            Message, (stream_id, chunk.ppid, payload, unordered, mid, wire, wire)
+        )
+        if not self._waiting and self._deferred is None:
+            expected = self._expected.get(stream_id, 0)
+            if unordered or mid == expected & MASK32:
+                if not unordered:
+                    self._expected[stream_id] = expected + 1
+                self.ready.append(message)
+                return None
+        self._finish(message, tsn, tsn)
+        return None
+
+    def head_charge(self, cumulative_tsn_ack: int) -> int:
+        """What the messages weigh that are not whole: any of them may need more data to be."""
+        return self._partial_charge
+
+    def forward_tsn(
+        self,
+        old_cumulative_tsn: int,
+        new_cumulative_tsn: int,
+        streams: Sequence[tuple[int, bool, int]],
+    ) -> None:
+        """Give up what the peer has abandoned (RFC 8260 §2.3.1): messages up to the MIDs listed."""
+        for stream_id, unordered, mid in streams:
+            partial = self._partial.get((stream_id, unordered))
+            if partial is not None:
+                for message in partial.take_through(unwrap32(mid, partial.reference)):
+                    self._uncharge(message)
+                if not partial.by_mid:
+                    del self._partial[stream_id, unordered]
+            if not unordered:
+                self._skip(stream_id, mid)
+
+    def _add_fragment(self, chunk: IData, tsn: int) -> str | None:
+        key = chunk.stream_id, chunk.unordered
+        siblings = self._partial.get(key)
+        if siblings is None:
+            siblings = self._partial[key] = _PartialMessages(chunk.mid)
+        mid = unwrap32(chunk.mid, siblings.reference)
+        partial = siblings.get(mid, tsn)
+        before = partial.charge if partial.size else 0
+        problem = partial.add(chunk, tsn)
+        if problem is not None:
+            return problem
+        self.charge += partial.charge - before
+        self.unfinished += partial.charge - before
+        self._partial_charge += partial.charge - before
+        if partial.size > self._max_message_size:
+            return TOO_LONG
+        if partial.whole:
+            siblings.remove(mid)
+            if not siblings.by_mid:
+                del self._partial[key]
+            self._complete(partial, chunk)
+        return None
+
+    def _complete(self, partial: _PartialMessage, chunk: IData) -> None:
+        self._uncharge(partial)
+        self.charge += HELD_OVERHEAD + partial.size
+        message = Message(
+            chunk.stream_id,
+            partial.ppid,
+            b"".join(partial.parts),
+            chunk.unordered,
+            chunk.mid,
+            partial.first_tsn & MASK32,
+            partial.last_tsn & MASK32,
+        )
+        self._finish(message, partial.first_tsn, partial.last_tsn)
+
+    def _uncharge(self, partial: _PartialMessage) -> None:
+        charge = partial.charge
+        self.charge -= charge
+        self.unfinished -= charge
+        self._partial_charge -= charge

@@ -1,0 +1,176 @@
+"""What both kinds of reassembly share: whose turn it is on each stream, and what everything weighs.
+
+A whole message is ready at once if it is unordered or the next one of its stream; otherwise it waits
+for its turn.  State is kept only for streams that were used (the next sequence number) and for those
+with messages waiting (a heap).  Sequence numbers are unwrapped ints: a number that looks old is taken
+for one far ahead, since it may belong to the time after a stream reset that it has overtaken.
+
+All that is held is charged, payload and overhead, from its arrival until the program has consumed
+it: that is what the receiver window is made of.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Collection, Sequence
+from heapq import heappop, heappush
+from typing import Any, ClassVar, Final
+
+from ..events import Message
+
+__all__ = ["FRAGMENT_OVERHEAD", "HELD_OVERHEAD", "MessageOrdering"]
+
+HELD_OVERHEAD: Final = 256
+"""Charged for a message besides its bytes, whether it is unread, waits or is being reassembled: what
+its objects take, so that the window bounds memory even where messages are of one byte."""
+FRAGMENT_OVERHEAD: Final = 64
+"""Charged besides for each fragment of a message that is being reassembled."""
+
+
+class MessageOrdering(ABC):
+    """Base of the reassembly queues: finished messages come in, ready ones go out in turn."""
+
+    __slots__ = (
+        "_deferred",
+        "_expected",
+        "_held_back",
+        "_waiting",
+        "charge",
+        "ready",
+        "unfinished",
+    )
+    sequence_mask: ClassVar[int]
+    """The largest sequence number, SSN or MID, that there is on the wire."""
+
+    def __init__(self) -> None:
+        self.ready: deque[Message] = deque()
+        """Messages for the program; whoever takes one reports it to `consume` later."""
+        self.charge = 0
+        """What everything weighs that is held, or was taken and not consumed."""
+        self.unfinished = 0
+        """The part of `charge` that the program cannot have yet."""
+        self._expected: dict[int, int] = {}  # stream id: next sequence number
+        self._waiting: dict[int, list[tuple[int, int, Message]]] = {}  # heaps: number, last TSN
+        self._deferred: tuple[frozenset[int], int] | None = None
+        self._held_back: list[tuple[Message, int, int]] = []
+
+    @abstractmethod
+    def add(self, chunk: Any, tsn: int) -> str | None:
+        """Take in a chunk whose TSN is new; return in words what makes it a protocol violation."""
+
+    @abstractmethod
+    def head_charge(self, cumulative_tsn_ack: int) -> int:
+        """What those incomplete messages weigh that more data is sure to continue."""
+
+    @abstractmethod
+    def forward_tsn(
+        self, old_cumulative_tsn: int, new_cumulative_tsn: int, streams: Sequence[Any]
+    ) -> None:
+        """Give up what the peer has abandoned: partial messages, and turns that never come."""
+
+    def consume(self, size: int) -> None:
+        """The program is done with a message of this many bytes."""
+        self.charge -= min(size + HELD_OVERHEAD, self.charge - self.unfinished)
+
+    # -- turns (RFC 9260 §6.6) ---------------------------------------------------------------------
+
+    def _finish(self, message: Message, first_tsn: int, last_tsn: int) -> None:
+        """A message is whole, and charged as an unread one: deliver it or let it wait."""
+        stream_id = message.stream_id
+        if self._is_held_back(stream_id, first_tsn):
+            self.unfinished += HELD_OVERHEAD + len(message.payload)
+            self._held_back.append((message, first_tsn, last_tsn))
+        elif message.unordered:
+            self.ready.append(message)
+        else:
+            expected = self._expected.get(stream_id, 0)
+            ahead = (message.sequence_number - expected) & self.sequence_mask
+            if ahead:
+                self.unfinished += HELD_OVERHEAD + len(message.payload)
+                heap = self._waiting.setdefault(stream_id, [])
+                heappush(heap, (expected + ahead, last_tsn, message))
+            else:
+                self.ready.append(message)
+                self._release(stream_id, expected + 1, expected)
+
+    def _release(self, stream_id: int, expected: int, delivered: int) -> None:
+        """Deliver what waits below ``expected``, then what follows without a gap.
+
+        ``delivered`` is the number that went last: a second message with it is thrown away.
+        """
+        heap = self._waiting.get(stream_id)
+        if heap is not None:
+            while heap and heap[0][0] <= expected:
+                sequence, _, message = heappop(heap)
+                if sequence == delivered:
+                    self._throw_away(message)
+                    continue
+                self.unfinished -= HELD_OVERHEAD + len(message.payload)
+                self.ready.append(message)
+                delivered = sequence
+                expected = max(expected, sequence + 1)
+            if not heap:
+                del self._waiting[stream_id]
+        self._expected[stream_id] = expected
+
+    def _skip(self, stream_id: int, sequence_number: int) -> None:
+        """Wait no longer for numbers up to this one, as on the wire (RFC 3758 §3.6)."""
+        expected = self._expected.get(stream_id, 0)
+        ahead = (sequence_number - expected) & self.sequence_mask
+        if ahead <= self.sequence_mask >> 1:  # otherwise it is behind: delivered or skipped before
+            self._release(stream_id, expected + ahead + 1, expected - 1)
+
+    def _is_behind(self, stream_id: int, sequence_number: int) -> bool:
+        """Whether that number, as on the wire, was delivered or skipped."""
+        ahead = (sequence_number - self._expected.get(stream_id, 0)) & self.sequence_mask
+        return ahead > self.sequence_mask >> 1
+
+    def _throw_away(self, message: Message) -> None:
+        """Forget a message that was waiting."""
+        self.charge -= HELD_OVERHEAD + len(message.payload)
+        self.unfinished -= HELD_OVERHEAD + len(message.payload)
+
+    # -- stream resets (RFC 6525 §5.2.2) -----------------------------------------------------------
+
+    def defer_reset(self, stream_ids: Collection[int], last_tsn: int) -> None:
+        """Hold back messages of these streams (none: all) that begin after a TSN (step E2)."""
+        self._deferred = frozenset(stream_ids), last_tsn
+
+    def reset_streams(self, stream_ids: Collection[int]) -> None:
+        """Expect number 0 next on these streams (none: on all); release what was held back.
+
+        Messages that came early for the time after the reset wait under numbers of the next epoch,
+        the next multiple of the number space.  What waited for a turn of the time before is thrown
+        away: all that could have preceded it has arrived.
+        """
+        waiting, mask = self._waiting, self.sequence_mask
+        epochs = [
+            (stream_id, (self._expected.get(stream_id, 0) + mask) & ~mask)
+            for stream_id in (stream_ids or waiting)
+            if stream_id in waiting
+        ]
+        if stream_ids:
+            for stream_id in stream_ids:
+                self._expected.pop(stream_id, None)
+        else:
+            self._expected.clear()
+        for stream_id, epoch in epochs:
+            heap = waiting[stream_id]
+            while heap and heap[0][0] < epoch:
+                self._throw_away(heappop(heap)[2])
+            self._release(stream_id, epoch, epoch - 1)
+        self._end_deferral()
+
+    def _is_held_back(self, stream_id: int, first_tsn: int) -> bool:
+        if self._deferred is None:
+            return False
+        stream_ids, last_tsn = self._deferred
+        return first_tsn > last_tsn and (not stream_ids or stream_id in stream_ids)
+
+    def _end_deferral(self) -> None:
+        self._deferred = None
+        held_back, self._held_back = self._held_back, []  # step E4
+        for message, first_tsn, last_tsn in held_back:
+            self.unfinished -= HELD_OVERHEAD + len(message.payload)
+            self._finish(message, first_tsn, last_tsn)

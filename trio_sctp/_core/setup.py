@@ -1,0 +1,185 @@
+"""What INIT, INIT ACK, COOKIE ECHO and COOKIE ACK do to an association (RFC 9260 §5.1 and §5.2).
+
+A set-up chunk may come when it is expected, or because both ends called at once, because the peer has
+restarted, or late.  `handshake` knows how each is answered; here stands what changes in the
+association.  Each procedure returns `STOP` where the rest of the packet is to be ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from .._wire.chunks import Abort, CookieAck, CookieEcho, Init, InitAck
+from .._wire.error_causes import (
+    CookieReceivedWhileShuttingDown,
+    ErrorCause,
+    InvalidMandatoryParameter,
+    OutOfResource,
+    StaleCookie,
+)
+from .._wire.packet import COMMON_HEADER_SIZE
+from .events import AssociationRestarted, CloseReason
+from .handshake import (
+    MINIMUM_A_RWND,
+    CookieAction,
+    LocalSetup,
+    PacketHeader,
+    PeerSetup,
+    cookie_action,
+    init_fault,
+)
+from .states import SETTING_UP, State
+
+if TYPE_CHECKING:
+    from .association import Association
+    from .state_cookie import StateCookie
+
+__all__ = ["STOP", "on_cookie_ack", "on_cookie_echo", "on_init", "on_init_ack", "on_stale_cookie"]
+
+STOP: Final = True
+"""A procedure's answer: the chunks behind this one are not processed."""
+
+
+def on_init(a: Association, init: Init, header: PacketHeader, now: float) -> None:
+    if a.ended:
+        a.builder.answer(Abort((OutOfResource(),)).encode(), init.initiate_tag, header)
+    elif a.state is State.SHUTDOWN_ACK_SENT:  # §9.2: SHUTDOWN COMPLETE must have been lost
+        a.builder.shutdown_due = True
+    else:
+        local = _local_setup(a)
+        answer = a.responder.answer_init(header, init, now=now, local=local, peer=a.peer_address)
+        if answer is None:
+            a.counters.drop("INIT with tag 0")
+        else:
+            a.builder.add_packet(answer)
+
+
+def _local_setup(a: Association) -> LocalSetup | None:
+    """What our INIT ACK says of us; None where nothing exists yet and all is drawn anew."""
+    if a.tcb is None:
+        # §5.2.1: a collision in COOKIE-WAIT is answered with what our own INIT said
+        return a.initiator.local if a.initiator else None
+    a.tcb.populate_tie_tags(a.rng)
+    local = a.tcb.local
+    if a.state not in SETTING_UP:  # §5.2.2: the peer may have restarted
+        local = LocalSetup.random(a.rng)
+    return replace(local, local_tie_tag=a.tcb.local_tie_tag, peer_tie_tag=a.tcb.peer_tie_tag)
+
+
+def on_init_ack(a: Association, chunk: InitAck, header: PacketHeader, now: float) -> bool:
+    initiator = a.initiator
+    assert initiator is not None  # in COOKIE-WAIT there is one
+    if chunk.initiate_tag == 0:  # §3.3.3: the TCB is destroyed
+        fault: ErrorCause = InvalidMandatoryParameter()
+        abort = Abort((fault,), tag_reflected=True).encode()
+        a.builder.answer(abort, header.verification_tag, header)
+        a.close(CloseReason.LOCAL_ABORT, (fault,))
+        return STOP
+    problem = init_fault(chunk)
+    if problem is not None:
+        a.builder.answer(Abort((problem,)).encode(), chunk.initiate_tag, header)
+        if chunk.a_rwnd >= MINIMUM_A_RWND:  # §3.3.3: too small a window changes no state
+            a.close(CloseReason.LOCAL_ABORT, (problem,))
+        return STOP
+    initiator.take_init_ack(chunk, now)
+    a.learn_peer(initiator.local, PeerSetup.from_init(chunk, header.source_port), now)
+    a.state = State.COOKIE_ECHOED
+    a.builder.cookie_chunk = cookie_echo = CookieEcho(initiator.cookie).encode()
+    room = a.config.path_mtu - COMMON_HEADER_SIZE - len(cookie_echo)
+    report = initiator.unrecognized_report(room)
+    if report:
+        a.builder.add_control(report)
+    return STOP  # §5.1: INIT ACK is alone in its packet
+
+
+def on_cookie_echo(
+    a: Association, chunk: CookieEcho, header: PacketHeader, now: float
+) -> bool | None:
+    cookie = None
+    if not a.ended:
+        cookie = a.responder.open_cookie(header, chunk.cookie, peer=a.peer_address)
+    if cookie is None:
+        a.counters.drop("invalid COOKIE ECHO")
+        return STOP
+    action = _cookie_action(a, cookie)
+    if cookie.staleness(now) > 0 and action is not CookieAction.DUPLICATE:  # §5.2.4 step 3
+        a.counters.drop("stale cookie")
+        a.builder.add_packet(a.responder.answer_stale(header, cookie, now=now))
+        return STOP
+    return _PROCEDURES[action](a, cookie, now)
+
+
+def _cookie_action(a: Association, cookie: StateCookie) -> CookieAction:
+    if a.tcb is not None:
+        return cookie_action(
+            cookie,
+            local_tag=a.tcb.local.tag,
+            peer_tag=a.tcb.peer.tag,
+            local_tie_tag=a.tcb.local_tie_tag,
+            peer_tie_tag=a.tcb.peer_tie_tag,
+        )
+    if a.initiator is None:
+        return CookieAction.ADOPT_PEER  # §5.1.5 step 5: there is no association yet
+    return cookie_action(
+        cookie, local_tag=a.initiator.local.tag, peer_tag=0, local_tie_tag=0, peer_tie_tag=0
+    )
+
+
+def _adopt_peer(a: Association, cookie: StateCookie, now: float) -> None:
+    local = LocalSetup(cookie.local_tag, cookie.local_initial_tsn)
+    a.learn_peer(local, PeerSetup.from_cookie(cookie), now)
+    _acknowledge(a, cookie, now)
+
+
+def _restart(a: Association, cookie: StateCookie, now: float) -> bool | None:
+    if a.state is State.SHUTDOWN_ACK_SENT:  # §5.2.4 A: no new association then
+        a.builder.shutdown_due = True
+        a.builder.report([CookieReceivedWhileShuttingDown()])
+        return STOP
+    was_up = a.state not in SETTING_UP
+    undelivered = a.undelivered_messages
+    a.forget_peer()
+    if was_up:
+        a.add_event(AssociationRestarted(undelivered))
+    _adopt_peer(a, cookie, now)
+    return None
+
+
+def _acknowledge(a: Association, cookie: StateCookie, now: float) -> None:
+    """COOKIE ACK, and ESTABLISHED unless we are there already (§5.2.4 B and D)."""
+    if a.state in SETTING_UP or a.state is State.CLOSED:
+        a.establish(now)
+    if not a.ended:
+        a.builder.cookie_chunk = CookieAck().encode()
+
+
+def _discard(a: Association, cookie: StateCookie, now: float) -> bool:
+    a.counters.drop("late COOKIE ECHO")
+    return STOP
+
+
+_PROCEDURES: dict[CookieAction, Callable[[Association, StateCookie, float], bool | None]] = {
+    CookieAction.RESTART: _restart,
+    CookieAction.ADOPT_PEER: _adopt_peer,
+    CookieAction.LATE: _discard,
+    CookieAction.DUPLICATE: _acknowledge,
+    CookieAction.DISCARD: _discard,
+}
+
+
+def on_cookie_ack(a: Association, chunk: CookieAck, header: PacketHeader, now: float) -> None:
+    a.establish(now)
+
+
+def on_stale_cookie(a: Association, cause: StaleCookie, now: float) -> None:
+    """Our cookie came too late: ask for one that lives longer (§5.2.6 alternative 3)."""
+    assert a.initiator is not None  # in COOKIE-ECHOED there is one
+    init = a.initiator.take_stale_cookie(cause.staleness_us, now)
+    if init is None:
+        a.close(CloseReason.REFUSED, (cause,))
+        return
+    a.builder.cookie_chunk = b""
+    a.state = State.COOKIE_WAIT
+    a.builder.add_packet(init)

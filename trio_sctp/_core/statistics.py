@@ -1,0 +1,112 @@
+"""Numbers about an association, in the terms of RFC 6458 §8.2.1 and §8.2.2 where it has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .association import Association
+
+__all__ = ["AssociationStatistics", "Counters", "EndpointStatistics"]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened so far.  Everything a peer does wrong ends up in one of ``dropped``."""
+
+    packets_sent: int = 0
+    packets_received: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    messages_sent: int = 0
+    messages_received: int = 0
+    heartbeats_sent: int = 0
+    heartbeats_acknowledged: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Packets and chunks that were ignored, by reason."""
+
+    def drop(self, reason: str) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationStatistics:
+    """A snapshot of an association (SCTP_STATUS, RFC 6458 §8.2.1).  Sizes in bytes, times in seconds."""
+
+    state: str
+    peer_rwnd: int
+    """The peer's receiver window as we believe it to be (sstat_rwnd)."""
+    a_rwnd: int
+    """Our own window as we would advertise it now."""
+    unacked_chunks: int
+    """DATA chunks sent and not acknowledged (sstat_unackdata)."""
+    unsent_bytes: int
+    """User data that waits to be sent for the first time."""
+    flight_size: int
+    outbound_streams: int
+    inbound_streams: int
+    cwnd: int
+    ssthresh: int
+    srtt: float | None
+    rttvar: float | None
+    rto: float
+    path_mtu: int
+    error_count: int
+    """Consecutive retransmissions and heartbeats without an answer (RFC 9260 §8.1)."""
+    retransmitted_chunks: int
+    duplicate_tsns: int
+    packets_sent: int
+    packets_received: int
+    bytes_sent: int
+    bytes_received: int
+    messages_sent: int
+    messages_received: int
+    heartbeats_sent: int
+    heartbeats_acknowledged: int
+    dropped: dict[str, int]
+
+    @classmethod
+    def of(cls, association: Association) -> AssociationStatistics:
+        tcb, rto, counters = association.tcb, association.rto, association.counters
+        queue = tcb.retransmission_queue if tcb else None
+        receiver = tcb.data_receiver if tcb else None
+        return cls(
+            state=association.state.value,
+            peer_rwnd=queue.peer_rwnd if queue else 0,
+            a_rwnd=receiver.a_rwnd if receiver else association.config.a_rwnd,
+            unacked_chunks=queue.outstanding_count if queue else 0,
+            unsent_bytes=association.total_unsent_bytes,
+            flight_size=queue.flight_size if queue else 0,
+            outbound_streams=association.outbound_streams,
+            inbound_streams=tcb.inbound_streams if tcb else association.config.inbound_streams,
+            cwnd=queue.cwnd if queue else 0,
+            ssthresh=queue.ssthresh if queue else 0,
+            srtt=rto.srtt,
+            rttvar=rto.rttvar if rto.srtt is not None else None,
+            rto=rto.rto,
+            path_mtu=association.config.path_mtu,
+            error_count=tcb.error_count if tcb else 0,
+            retransmitted_chunks=queue.retransmitted_chunks if queue else 0,
+            duplicate_tsns=receiver.duplicate_chunks if receiver else 0,
+            packets_sent=counters.packets_sent,
+            packets_received=counters.packets_received,
+            bytes_sent=counters.bytes_sent,
+            bytes_received=counters.bytes_received,
+            messages_sent=counters.messages_sent,
+            messages_received=counters.messages_received,
+            heartbeats_sent=counters.heartbeats_sent,
+            heartbeats_acknowledged=counters.heartbeats_acknowledged,
+            dropped=dict(counters.dropped),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatistics:
+    """A snapshot of what one port with many associations has seen."""
+
+    associations: int
+    packets_received: int
+    packets_sent: int
+    out_of_the_blue: int
+    dropped: dict[str, int]

@@ -1,0 +1,43 @@
+"""A timer as a value: a deadline that somebody else's clock is compared with.
+
+The core never sleeps.  Each procedure of the RFC owns its timers (T1-init, T3-rtx ...), the association
+takes the earliest deadline as `next_timeout` and asks each timer whether it has expired when time has
+passed.
+"""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["Timer"]
+
+
+class Timer:
+    """A deadline that is either running (finite) or stopped (``math.inf``)."""
+
+    __slots__ = ("deadline", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.deadline = math.inf
+
+    def __repr__(self) -> str:
+        return f"Timer({self.name!r}, deadline={self.deadline})"
+
+    @property
+    def running(self) -> bool:
+        return self.deadline != math.inf
+
+    def start(self, now: float, duration: float) -> None:
+        """(Re)start: the timer expires ``duration`` seconds from ``now``."""
+        self.deadline = now + duration
+
+    def stop(self) -> None:
+        self.deadline = math.inf
+
+    def take_expiry(self, now: float) -> bool:
+        """True once after the deadline was reached; the timer is stopped by then."""
+        if now < self.deadline:
+            return False
+        self.deadline = math.inf
+        return True

@@ -1,0 +1,127 @@
+"""What exists of an association only once the peer is known (RFC 9260 §14.2).
+
+The block is built from an INIT ACK (calling side) or a State Cookie (answering side) and joins the
+components that move data: what we send, what we receive, stream resets and heartbeats.  The send queue
+is the association's own, since a program may send before the peer has answered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .capabilities import SUPPORTED
+from .config import Config
+from .handshake import LocalSetup, PeerSetup, random_tag
+from .heartbeat import Heartbeat
+from .rto import RetransmissionTimeout
+from .rx.data_receiver import DataReceiver
+from .stream_reset import StreamReset
+from .tx.retransmission_queue import RetransmissionQueue
+from .tx.send_queue import SendQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+__all__ = ["TransmissionControlBlock"]
+
+
+class TransmissionControlBlock:
+    """Both ends' tags and numbers, and the components that work on them."""
+
+    __slots__ = (
+        "_config",
+        "_on_incoming_reset",
+        "_on_outgoing_reset",
+        "_send_queue",
+        "capabilities",
+        "data_receiver",
+        "error_count",
+        "heartbeat",
+        "inbound_streams",
+        "local",
+        "local_tie_tag",
+        "outbound_streams",
+        "peer",
+        "peer_tie_tag",
+        "retransmission_queue",
+        "rto",
+        "stream_reset",
+    )
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        local: LocalSetup,
+        peer: PeerSetup,
+        rto: RetransmissionTimeout,
+        send_queue: SendQueue,
+        rng: Random,
+        on_incoming_reset: Callable[[tuple[int, ...]], None],
+        on_outgoing_reset: Callable[[tuple[int, ...], bool], None],
+    ) -> None:
+        self._config = config
+        self._send_queue = send_queue
+        self._on_incoming_reset = on_incoming_reset
+        self._on_outgoing_reset = on_outgoing_reset
+        self.local = local
+        self.peer = peer
+        self.rto = rto
+        self.local_tie_tag = self.peer_tie_tag = 0
+        self.error_count = 0
+        """Consecutive retransmissions and heartbeats without an answer (RFC 9260 §8.1)."""
+        self.heartbeat = Heartbeat(config, rto, rng)
+        self.retransmission_queue = RetransmissionQueue(
+            config,
+            initial_tsn=local.initial_tsn,
+            peer_rwnd=peer.a_rwnd,
+            send_queue=send_queue,
+            rto=rto,
+            path_mtu=config.path_mtu,
+        )
+        self._learn(peer)
+
+    def adopt_peer(self, peer: PeerSetup, now: float) -> None:
+        """The peer answers under another tag (§5.2.4 B, §5.2.6): it has nothing of ours so far."""
+        if peer.initial_tsn == self.peer.initial_tsn:
+            self.peer = peer
+            return
+        self.retransmission_queue.adopt_peer(peer.a_rwnd, now)
+        self._learn(peer)
+
+    def _learn(self, peer: PeerSetup) -> None:
+        config = self._config
+        self.peer = peer
+        self.capabilities = SUPPORTED & peer.capabilities
+        # RFC 9260 §5.1.1: each direction has what both ends can do
+        self.outbound_streams = min(config.outbound_streams, peer.inbound_streams)
+        self.inbound_streams = min(config.inbound_streams, peer.outbound_streams)
+        self.data_receiver = DataReceiver(
+            config, initial_tsn=peer.initial_tsn, inbound_streams=self.inbound_streams
+        )
+        self.stream_reset = StreamReset(
+            config,
+            initial_tsn=self.local.initial_tsn,
+            peer_initial_tsn=peer.initial_tsn,
+            outbound_streams=self.outbound_streams,
+            inbound_streams=self.inbound_streams,
+            send_queue=self._send_queue,
+            sender=self.retransmission_queue,
+            receiver=self.data_receiver,
+            rto=self.rto,
+            on_incoming_reset=self._on_incoming_reset,
+            on_outgoing_reset=self._on_outgoing_reset,
+        )
+
+    def populate_tie_tags(self, rng: Random) -> None:
+        """Draw the tie-tags that let a cookie of ours recognise this association (§5.2.2)."""
+        if not self.local_tie_tag:
+            self.local_tie_tag, self.peer_tie_tag = random_tag(rng), random_tag(rng)
+
+    def replace_config(self, config: Config, now: float) -> None:
+        self._config = config
+        self.heartbeat.replace_config(config, now)
+        self.retransmission_queue.replace_config(config)
+        self.data_receiver.replace_config(config)
+        self.stream_reset.replace_config(config)
