@@ -1,0 +1,106 @@
+"""Two associations with data channels, joined by an emulated network in virtual time.
+
+Everything happens in one loop: the earliest of what is under way and what the two ends' timers wait for
+is done next.  Nothing sleeps, so hundreds of virtual seconds cost milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from random import Random
+
+from trio_sctp._core.association import Association
+from trio_sctp._core.config import Config
+from trio_sctp._core.data_channels import (
+    ChannelClosed,
+    ChannelMessage,
+    ChannelOpened,
+    DataChannels,
+)
+from trio_sctp._core.events import AssociationClosed
+from trio_sctp.testing._emulated_link import EmulatedLink, LinkConditions
+
+__all__ = ["EmulatedEnd", "EmulatedPair", "Stalled"]
+
+
+class Stalled(AssertionError):
+    """Nothing is under way and no timer runs, or the time allowed is over."""
+
+
+class EmulatedEnd:
+    """One end: its association, its channels, the link towards the other end, and what came."""
+
+    def __init__(self, config: Config, *, client: bool, link: EmulatedLink, seed: int) -> None:
+        self.association = Association(config, rng=Random(seed))
+        self.channels = DataChannels(self.association, client=client, max_message_size=0)
+        self.link = link
+        self.received: dict[int, list[bytes | str]] = {}
+        self.opened: list[int] = []
+        self.closed: list[int] = []
+        self.ending: AssociationClosed | None = None
+        self.after_step: Callable[[Association], None] = lambda association: None
+
+    def receive(self, packets: list[bytes], now: float) -> None:
+        self.association.receive_packets(packets, now=now)
+        self.step(now)
+
+    def step(self, now: float) -> None:
+        """Take all events and send all packets, as the contract asks after each input."""
+        while True:
+            self._take_events(now)
+            packets = self.association.packets_to_send(now=now)
+            self.after_step(self.association)
+            if not packets:
+                break
+            for packet in packets:
+                self.link.push(packet, now)
+        self._take_events(now)
+
+    def _take_events(self, now: float) -> None:
+        while (event := self.channels.next_event(now=now)) is not None:
+            if isinstance(event, ChannelMessage):
+                self.received.setdefault(event.stream_id, []).append(event.data)
+                self.association.message_consumed(event.size, now=now)
+            elif isinstance(event, ChannelOpened):
+                self.opened.append(event.stream_id)
+            elif isinstance(event, ChannelClosed):
+                self.closed.append(event.stream_id)
+            elif isinstance(event, AssociationClosed):
+                self.ending = event
+
+
+class EmulatedPair:
+    """``a`` calls, ``z`` answers; both directions have the same conditions."""
+
+    def __init__(self, conditions: LinkConditions, config: Config, *, seed: int = 0) -> None:
+        self.now = 0.0
+        self.a = EmulatedEnd(
+            config, client=True, link=EmulatedLink(conditions, f"{seed} a"), seed=2 * seed
+        )
+        self.z = EmulatedEnd(
+            config, client=False, link=EmulatedLink(conditions, f"{seed} z"), seed=2 * seed + 1
+        )
+        self.ends = (self.a, self.z)
+
+    def run_until(self, done: Callable[[], bool], *, within: float) -> None:
+        """Let time pass until ``done``; `Stalled` if that does not come ``within`` seconds."""
+        limit = self.now + within
+        for end in self.ends:
+            end.step(self.now)
+        while not done():
+            due = min(self._next(end) for end in self.ends)
+            if due > limit or due == math.inf:
+                raise Stalled(f"at {self.now} of {limit}, next at {due}")
+            self.now = max(self.now, due)
+            for end, other in ((self.a, self.z), (self.z, self.a)):
+                arrived = other.link.pop_due(self.now)
+                if arrived:
+                    end.receive(arrived, self.now)
+                if end.association.next_timeout() <= self.now:
+                    end.association.handle_timeout(now=self.now)
+                    end.step(self.now)
+
+    @staticmethod
+    def _next(end: EmulatedEnd) -> float:
+        return min(end.link.next_delivery(), end.association.next_timeout())
