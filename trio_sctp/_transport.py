@@ -1,0 +1,169 @@
+"""What carries SCTP packets: whole datagrams, in batches, between two ends.
+
+An association needs a `trio.abc.Channel` of datagrams and no more: they may be lost, reordered or
+duplicated on the way.  `DatagramTransport` is such a channel that can also move many datagrams for
+the price of one trip through the scheduler, which is most of what a packet costs in Python.
+`ChannelTransport` gives any other channel that interface, so that only one kind is known above.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+import trio
+
+__all__ = ["ChannelTransport", "DatagramTransport", "as_datagram_transport"]
+
+BATCH_LIMIT = 64
+"""Datagrams taken at once by `ChannelTransport.receive_batch`, so that other tasks get their
+turn."""
+
+
+class DatagramTransport(trio.abc.Channel[bytes]):
+    """A channel of whole datagrams to one peer that sends and receives in batches.
+
+    Nothing is promised about delivery: a datagram that was sent may arrive once, twice, late or
+    never.  One task may receive at a time.  A cancelled receive loses nothing; a cancelled send
+    either sent nothing or, when it had to wait for room in the middle of a batch, a leading part of
+    it.
+
+    Subclasses implement `send_batch`, `receive_batch`, `receive`, `max_datagram_size` and `aclose`.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def max_datagram_size(self) -> int:
+        """Length in bytes of the longest datagram that `send` takes.
+
+        It bounds what is worth trying and is no promise: the network may carry less (the path MTU).
+        """
+
+    @property
+    def protects_integrity(self) -> bool:
+        """Whether a datagram that arrives is certain to be what the peer sent (true of DTLS).
+
+        Only then may SCTP leave its own checksum out (RFC 9653).
+        """
+        return False
+
+    @abstractmethod
+    async def send_batch(self, datagrams: Sequence[bytes]) -> None:
+        """Send datagrams in order, waiting while the way out is full.
+
+        Raises `trio.ClosedResourceError` if this end was closed, by another task meanwhile too, and
+        `trio.BrokenResourceError` if the transport failed for good.
+        """
+
+    @abstractmethod
+    async def receive_batch(self) -> list[bytes]:
+        """Wait until a datagram has arrived; return it and all that can be had without waiting.
+
+        The list is never empty.  Raises `trio.EndOfChannel` if the peer closed a transport on which
+        that can be seen, `trio.ClosedResourceError` if this end was closed, by another task
+        meanwhile too, `trio.BrokenResourceError` if the transport failed for good and
+        `trio.BusyResourceError` if another task is receiving.
+        """
+
+    async def send(self, value: bytes) -> None:
+        """Send one datagram; raises what `send_batch` does."""
+        await self.send_batch((value,))
+
+
+class ChannelTransport(DatagramTransport):
+    """Makes a `DatagramTransport` of any ``trio.abc.Channel[bytes]`` that keeps datagrams whole.
+
+    Each datagram costs an await of the wrapped channel, unless it has ``send_nowait`` and
+    ``receive_nowait`` methods as trio's memory channels do.  Exceptions are the wrapped channel's
+    own.
+
+    ``max_datagram_size`` says how long a datagram the channel takes, in bytes;
+    ``protects_integrity`` whether it authenticates them (a `trio.DTLSChannel` does).
+    """
+
+    __slots__ = (
+        "_max_datagram_size",
+        "_protects_integrity",
+        "_receive_nowait",
+        "_send_nowait",
+        "channel",
+    )
+
+    def __init__(
+        self,
+        channel: trio.abc.Channel[bytes],
+        *,
+        max_datagram_size: int = 65535,
+        protects_integrity: bool = False,
+    ) -> None:
+        if max_datagram_size < 1:
+            raise ValueError(f"max_datagram_size is {max_datagram_size}: it must be at least 1")
+        self.channel = channel
+        self._max_datagram_size = max_datagram_size
+        self._protects_integrity = protects_integrity
+        self._send_nowait: Callable[[bytes], None] | None = getattr(channel, "send_nowait", None)
+        self._receive_nowait: Callable[[], bytes] | None = getattr(channel, "receive_nowait", None)
+
+    def __repr__(self) -> str:
+        return f"ChannelTransport({self.channel!r})"
+
+    @property
+    def max_datagram_size(self) -> int:
+        return self._max_datagram_size
+
+    @property
+    def protects_integrity(self) -> bool:
+        return self._protects_integrity
+
+    async def send(self, value: bytes) -> None:
+        await self.channel.send(value)
+
+    async def receive(self) -> bytes:
+        return await self.channel.receive()
+
+    async def send_batch(self, datagrams: Sequence[bytes]) -> None:
+        if not datagrams:
+            await trio.lowlevel.checkpoint()
+            return
+        remaining = iter(datagrams)
+        await self.channel.send(next(remaining))  # the checkpoint, and what finds a closed channel
+        for datagram in remaining:
+            if not self._sent_at_once(datagram):
+                await self.channel.send(datagram)
+
+    def _sent_at_once(self, datagram: bytes) -> bool:
+        if self._send_nowait is None:
+            return False
+        try:
+            self._send_nowait(datagram)
+        except trio.WouldBlock:
+            return False
+        return True
+
+    async def receive_batch(self) -> list[bytes]:
+        batch = [await self.channel.receive()]
+        if (receive_nowait := self._receive_nowait) is not None:
+            try:
+                while len(batch) < BATCH_LIMIT:
+                    batch.append(receive_nowait())
+            except (
+                trio.WouldBlock,
+                # The next receive meets these again; what has arrived comes first.
+                trio.EndOfChannel,
+                trio.ClosedResourceError,
+                trio.BrokenResourceError,
+            ):
+                pass
+        return batch
+
+    async def aclose(self) -> None:
+        await self.channel.aclose()
+
+
+def as_datagram_transport(channel: trio.abc.Channel[bytes]) -> DatagramTransport:
+    """``channel`` itself if it is a `DatagramTransport`, otherwise a `ChannelTransport` around
+    it.
+    """
+    return channel if isinstance(channel, DatagramTransport) else ChannelTransport(channel)

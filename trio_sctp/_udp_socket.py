@@ -1,0 +1,485 @@
+"""UDP sockets that move datagrams in batches: one await per batch, and few system calls.
+
+A UDP socket of trio costs a trip through the scheduler per datagram.  Here a receiver waits once
+until the socket is readable and then drains it without blocking, and a sender writes a whole batch
+before it lets others run.  On Linux, runs of datagrams of one size cross the kernel as one piece;
+where that is missing or refused, plain calls take its place.  `ConnectedUDPSocket` talks to one
+peer, `UDPSocket` to many.
+
+A datagram that cannot be sent, or an ICMP error that comes back, counts as a loss and is no error:
+the protocol above has timers for that, and no stranger may be able to break a socket.
+"""
+
+from __future__ import annotations
+
+import socket as stdlib_socket
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeAlias
+
+import trio
+
+from ._transport import DatagramTransport
+from ._udp_offload import (
+    ANCILLARY_SPACE,
+    MAX_RUN_BYTES,
+    OFFLOAD_MISSING,
+    SEGMENT_REFUSED,
+    can_segment,
+    enable_gro,
+    run_end,
+    segment_control,
+    split,
+)
+
+__all__ = ["Address", "ConnectedUDPSocket", "UDPSocket", "UDPStatistics"]
+
+Address: TypeAlias = tuple[Any, ...]
+"""A numeric socket address as the socket module has it: (host, port) or, for IPv6, (host, port,
+flow info, scope id)."""
+
+SOCKET_BUFFER_SIZE = 4 * 1024 * 1024
+"""Bytes of socket buffer asked for in each direction; the kernel may grant less."""
+BATCH_CALLS = 64
+"""Most system calls for one batch received, so that other tasks get their turn."""
+BATCH_BYTES = 64 * 1024
+"""A batch ends once this many bytes were received."""
+LONGEST_RECEIVED = 65535
+
+
+@dataclass(slots=True)
+class UDPStatistics:
+    """What went through a socket so far."""
+
+    datagrams_sent: int = 0
+    datagrams_received: int = 0
+    send_calls: int = 0
+    """System calls that sent something."""
+    receive_calls: int = 0
+    """System calls that received something."""
+    datagrams_not_sent: int = 0
+    """Refused by the operating system and given up."""
+    datagrams_ignored: int = 0
+    """Received and dropped: empty, or from port 0, to which nobody can answer."""
+    errors: int = 0
+    """Errors that the operating system reported, such as ICMP's; see ``last_error``."""
+    last_error: OSError | None = None
+
+
+class _BatchedSocket:
+    """What sockets with one and with many peers share: the system calls and their fallbacks."""
+
+    __slots__ = ("_coalesced", "_longest_segment", "_room", "_socket", "statistics")
+
+    def __init__(self, socket: stdlib_socket.socket, *, offload: bool = True) -> None:
+        if socket.type != stdlib_socket.SOCK_DGRAM:
+            raise ValueError(f"socket is of type {socket.type!r}: it must be SOCK_DGRAM")
+        socket.setblocking(False)
+        _ask_for_buffers(socket)
+        self._socket = socket
+        self._room = trio.Lock()  # trio lets one task at a time wait for room in a socket
+        # Longest datagram that may be part of a run; 0 where runs cannot be sent.
+        self._longest_segment = MAX_RUN_BYTES if offload and can_segment(socket) else 0
+        self._coalesced = offload and enable_gro(socket)
+        self.statistics = UDPStatistics()
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"<{name} closed>" if self.closed else f"<{name} at {self.local_address}>"
+
+    @property
+    def closed(self) -> bool:
+        return self._socket.fileno() == -1
+
+    @property
+    def local_address(self) -> Address:
+        """Where the socket is bound."""
+        self._check_open()
+        address: Address = self._socket.getsockname()
+        return address
+
+    @property
+    def sends_runs(self) -> bool:
+        """Whether runs of datagrams are handed to the kernel in one piece (UDP_SEGMENT)."""
+        return self._longest_segment > 0
+
+    @property
+    def receives_runs(self) -> bool:
+        """Whether the kernel hands over runs of datagrams in one piece (UDP_GRO)."""
+        return self._coalesced
+
+    @property
+    def max_datagram_size(self) -> int:
+        """Longest UDP payload: 65507 bytes over IPv4, 65527 over IPv6."""
+        return 65527 if self._socket.family == stdlib_socket.AF_INET6 else 65507
+
+    def close(self) -> None:
+        """As `aclose`, without a checkpoint."""
+        if not self.closed:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+    async def aclose(self) -> None:
+        """Close the socket and wake the tasks that use it; doing so twice is harmless."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise trio.ClosedResourceError(f"this {type(self).__name__} was closed")
+
+    def _count_error(self, error: OSError) -> None:
+        self._check_open()
+        self.statistics.errors += 1
+        self.statistics.last_error = error
+
+    # ---- sending
+
+    async def _send(self, datagrams: Sequence[bytes], address: Address | None) -> None:
+        """Send all; a checkpoint only where the socket's buffer was full."""
+        done = self._send_nowait(datagrams, 0, address)
+        while done < len(datagrams):
+            async with self._room:
+                self._check_open()
+                await trio.lowlevel.wait_writable(self._socket)
+            done = self._send_nowait(datagrams, done, address)
+
+    def _send_nowait(self, datagrams: Sequence[bytes], start: int, address: Address | None) -> int:
+        """Send from index ``start`` until there is no room; return the index where that was."""
+        index = start
+        refused_until = start
+        try:
+            while index < len(datagrams):
+                end = run_end(datagrams, index, self._longest_segment)
+                if end == index + 1 or index < refused_until:
+                    self._send_one(datagrams[index], address)
+                    index += 1
+                elif self._send_run(datagrams[index:end], address):
+                    index = end
+                else:
+                    refused_until = end
+        except BlockingIOError:
+            pass
+        return index
+
+    def _send_run(self, run: Sequence[bytes], address: Address | None) -> bool:
+        """Send a run as one piece; False if the kernel refuses: then each goes on its own."""
+        size = len(run[0])
+        try:
+            self._socket.sendmsg((b"".join(run),), segment_control(size), 0, address)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self._count_error(error)
+            if error.errno in OFFLOAD_MISSING:
+                self._longest_segment = 0
+            elif error.errno in SEGMENT_REFUSED:
+                self._longest_segment = min(self._longest_segment, size - 1)
+            return False
+        self.statistics.send_calls += 1
+        self.statistics.datagrams_sent += len(run)
+        return True
+
+    def _send_one(self, datagram: bytes, address: Address | None) -> None:
+        statistics = self.statistics
+        # Twice, as the first error may be an earlier datagram's (ICMP) and this one not sent for
+        # it.
+        for _ in range(2):
+            try:
+                if address is None:
+                    self._socket.send(datagram)
+                else:
+                    self._socket.sendto(datagram, address)
+            except (BlockingIOError, stdlib_socket.gaierror):
+                raise
+            except OSError as error:
+                self._count_error(error)
+            else:
+                statistics.send_calls += 1
+                statistics.datagrams_sent += 1
+                return
+        statistics.datagrams_not_sent += 1
+
+    # ---- receiving
+
+    async def _receive(self) -> dict[Any, list[bytes]]:
+        """Wait for datagrams and return them by sender; no checkpoint after one was taken."""
+        drain = self._drain_runs if self._coalesced else self._drain
+        while True:
+            self._check_open()
+            await trio.lowlevel.wait_readable(self._socket)
+            received: dict[Any, list[bytes]] = {}
+            drain(received)
+            if received:
+                self.statistics.datagrams_received += sum(map(len, received.values()))
+                return received
+
+    def _drain(self, received: dict[Any, list[bytes]]) -> None:
+        """Receive until there is nothing more or a batch is full."""
+        receive = self._socket.recvfrom
+        room = BATCH_BYTES
+        for _ in range(BATCH_CALLS):
+            try:
+                datagram, address = receive(LONGEST_RECEIVED)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._count_error(error)
+                continue
+            self.statistics.receive_calls += 1
+            if not datagram or _unanswerable(address):
+                self.statistics.datagrams_ignored += 1
+                continue
+            if address in received:
+                received[address].append(datagram)
+            else:
+                received[address] = [datagram]
+            room -= len(datagram)
+            if room <= 0:
+                return
+
+    def _drain_runs(self, received: dict[Any, list[bytes]]) -> None:
+        """As `_drain`, where one call may return a run of datagrams of one sender."""
+        receive = self._socket.recvmsg
+        room = BATCH_BYTES
+        for _ in range(BATCH_CALLS):
+            try:
+                data, ancillary, _, address = receive(LONGEST_RECEIVED, ANCILLARY_SPACE)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._count_error(error)
+                continue
+            self.statistics.receive_calls += 1
+            if not data or _unanswerable(address):
+                self.statistics.datagrams_ignored += 1
+                continue
+            run = split(data, ancillary) if ancillary else [data]
+            if address in received:
+                received[address] += run
+            else:
+                received[address] = run
+            room -= len(data)
+            if room <= 0:
+                return
+
+
+class ConnectedUDPSocket(_BatchedSocket, DatagramTransport):
+    """A UDP socket with one peer: what others send to it is dropped by the operating system.
+
+    Made by `connect`, or from a connected socket of the socket module, which it takes over.  With
+    ``offload=False`` it does without UDP_SEGMENT and UDP_GRO.  One task may receive at a time, any
+    number may send.
+    """
+
+    __slots__ = ("_pending",)
+
+    def __init__(self, socket: stdlib_socket.socket, *, offload: bool = True) -> None:
+        super().__init__(socket, offload=offload)
+        self._pending: deque[bytes] = deque()  # rest of a batch of which `receive` took a part
+
+    @classmethod
+    async def connect(
+        cls,
+        host: str,
+        port: int,
+        *,
+        local_host: str | None = None,
+        local_port: int = 0,
+        offload: bool = True,
+    ) -> ConnectedUDPSocket:
+        """Open a socket to ``host``, a name or an address, and ``port``, 1 to 65535.
+
+        ``local_host`` and ``local_port`` say where it is bound; otherwise the system chooses.
+        Nothing is sent: whether anybody is there shows later.  Raises `ValueError` for a port out
+        of range and `OSError` if the name is unknown or no socket can be made.
+        """
+        _check_port("port", port, 1)
+        _check_port("local_port", local_port, 0)
+        errors: list[str] = []
+        for family, address in await _resolve(host, port):
+            try:
+                local = (await _resolve(local_host, local_port, family))[0][1]
+                socket = _open(family, local, remote=address)
+            except OSError as error:
+                errors.append(f"{address[0]}: {error.strerror or error}")
+            else:
+                return cls(socket, offload=offload)
+        raise OSError(f"cannot open a UDP socket to {host!r} port {port}: {'; '.join(errors)}")
+
+    @property
+    def remote_address(self) -> Address:
+        """Where the socket is connected to."""
+        self._check_open()
+        address: Address = self._socket.getpeername()
+        return address
+
+    def close(self) -> None:
+        super().close()
+        self._pending.clear()
+
+    async def send_batch(self, datagrams: Sequence[bytes]) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._check_open()
+        await self._send(datagrams, None)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def receive(self) -> bytes:
+        if self._pending:
+            await trio.lowlevel.checkpoint()
+        if not self._pending:
+            self._pending.extend(await self._receive_all())
+        return self._pending.popleft()
+
+    async def receive_batch(self) -> list[bytes]:
+        if self._pending:
+            await trio.lowlevel.checkpoint()
+        if self._pending:
+            batch = list(self._pending)
+            self._pending.clear()
+            return batch
+        return await self._receive_all()
+
+    async def _receive_all(self) -> list[bytes]:
+        return list(chain.from_iterable((await self._receive()).values()))
+
+
+class UDPSocket(_BatchedSocket, trio.abc.AsyncResource):
+    """A UDP socket with any number of peers.
+
+    Made by `bind`, or from a bound socket of the socket module, which it takes over.  With
+    ``offload=False`` it does without UDP_SEGMENT and UDP_GRO.  One task may receive at a time, any
+    number may send.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    async def bind(
+        cls, port: int = 0, *, host: str | None = None, offload: bool = True
+    ) -> UDPSocket:
+        """Open a socket at ``port``, 0 to 65535 where 0 lets the system choose, of ``host``.
+
+        ``host`` is an address of this machine, or a name whose first usable address is taken.  None
+        means all addresses, IPv6 and IPv4 by one socket where the system can: those of IPv4 peers
+        then read ``::ffff:1.2.3.4``.  Raises `ValueError` for a port out of range and `OSError` if
+        the name is unknown or the address not ours or taken.
+        """
+        _check_port("port", port, 0)
+        errors: list[str] = []
+        for family, address in await _resolve(host, port) if host else await _wildcards(port):
+            try:
+                socket = _open(family, address, dual_stack=not host)
+            except OSError as error:
+                errors.append(f"{address[0]}: {error.strerror or error}")
+            else:
+                return cls(socket, offload=offload)
+        raise OSError(f"cannot bind UDP port {port}: {'; '.join(errors)}")
+
+    async def resolve(self, host: str, port: int) -> Address:
+        """The address of ``host`` and ``port`` in the form that this socket sends to.
+
+        Raises `ValueError` for a port out of range and `OSError` if the name is unknown.
+        """
+        _check_port("port", port, 1)
+        self._check_open()
+        flags = stdlib_socket.AI_V4MAPPED if _is_dual_stack(self._socket) else 0
+        return (await _resolve(host, port, self._socket.family, flags))[0][1]
+
+    async def send_to(self, address: Address, datagrams: Sequence[bytes]) -> None:
+        """Send datagrams to one peer, in order, waiting while the socket's buffer is full.
+
+        ``address`` must be numeric, as received or from `resolve`.  Raises
+        `trio.ClosedResourceError` if the socket was closed, by another task meanwhile too.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._check_open()
+        await self._send(datagrams, address)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def send_batch(self, batch: Sequence[tuple[Address, Sequence[bytes]]]) -> None:
+        """`send_to` for many peers at the price of one checkpoint."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._check_open()
+        for address, datagrams in batch:
+            await self._send(datagrams, address)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def receive_batch(self) -> list[tuple[Address, list[bytes]]]:
+        """Wait until datagrams have arrived; return what can be had without waiting, by sender.
+
+        Each sender appears once, with its datagrams in order of arrival; none is empty.  Raises
+        `trio.ClosedResourceError` if the socket was closed, by another task meanwhile too, and
+        `trio.BusyResourceError` if another task is receiving.
+        """
+        return list((await self._receive()).items())
+
+
+def _unanswerable(address: Any) -> bool:
+    """A sender with port 0 wants no answer (RFC 768), and cannot be sent one."""
+    return isinstance(address, tuple) and address[1] == 0
+
+
+def _ask_for_buffers(socket: stdlib_socket.socket) -> None:
+    """Ask for large buffers; Linux grants what its limit allows, others refuse what is above it."""
+    for option in (stdlib_socket.SO_RCVBUF, stdlib_socket.SO_SNDBUF):
+        for size in (SOCKET_BUFFER_SIZE, SOCKET_BUFFER_SIZE // 4, SOCKET_BUFFER_SIZE // 16):
+            try:
+                socket.setsockopt(stdlib_socket.SOL_SOCKET, option, size)
+            except OSError:
+                continue
+            break
+
+
+def _check_port(name: str, port: int, lowest: int) -> None:
+    if not lowest <= port <= 65535:
+        raise ValueError(f"{name} is {port}: it must be from {lowest} to 65535")
+
+
+async def _resolve(
+    host: str | None, port: int, family: int = stdlib_socket.AF_UNSPEC, flags: int = 0
+) -> list[tuple[int, Address]]:
+    """Families and numeric addresses of a name; of the wildcard address if it is None."""
+    found = await trio.socket.getaddrinfo(
+        host,
+        port,
+        family=family,
+        type=stdlib_socket.SOCK_DGRAM,
+        flags=flags if host else flags | stdlib_socket.AI_PASSIVE,
+    )
+    return [(entry[0], entry[4]) for entry in found]
+
+
+async def _wildcards(port: int) -> list[tuple[int, Address]]:
+    """What means "all addresses", in order of preference."""
+    await trio.lowlevel.checkpoint()
+    choices: list[tuple[int, Address]] = [(stdlib_socket.AF_INET, ("0.0.0.0", port))]
+    if stdlib_socket.has_dualstack_ipv6():
+        choices.insert(0, (stdlib_socket.AF_INET6, ("::", port, 0, 0)))
+    return choices
+
+
+def _is_dual_stack(socket: stdlib_socket.socket) -> bool:
+    return socket.family == stdlib_socket.AF_INET6 and not socket.getsockopt(
+        stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY
+    )
+
+
+def _open(
+    family: int, local: Address, *, remote: Address | None = None, dual_stack: bool = False
+) -> stdlib_socket.socket:
+    """A UDP socket, bound and perhaps connected.  Options of IP are set here."""
+    socket = stdlib_socket.socket(family, stdlib_socket.SOCK_DGRAM)
+    try:
+        if family == stdlib_socket.AF_INET6 and remote is None:
+            v6_only = 0 if dual_stack else 1
+            socket.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, v6_only)
+        socket.bind(local)
+        if remote is not None:
+            socket.connect(remote)
+    except BaseException:
+        socket.close()
+        raise
+    return socket

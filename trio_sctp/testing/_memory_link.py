@@ -1,0 +1,187 @@
+"""Two transports joined by an emulated network, for tests of programs in virtual time.
+
+`memory_link` needs no task, thread or socket of its own: a receiver sleeps until the next datagram
+arrives, by trio's clock, which under `trio.testing.MockClock` passes at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import trio
+
+from .._transport import DatagramTransport
+from ._emulated_link import BurstLoss, EmulatedLink, LinkConditions
+
+__all__ = ["LinkEnd", "memory_link"]
+
+BATCH_LIMIT = 64
+"""Most datagrams of one `LinkEnd.receive_batch`, as with a socket."""
+
+
+class LinkEnd(DatagramTransport):
+    """One end of a `memory_link`.
+
+    ``outgoing`` and ``incoming`` are the two directions seen from here: their ``conditions`` may be
+    changed while the link is in use and their ``statistics`` read.
+
+    Sending never blocks: what does not fit is lost, as on a network.  When an end is closed, the
+    other gets `trio.EndOfChannel` after all that was still under way; what it sends goes nowhere.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_peer",
+        "_pending",
+        "_receiver",
+        "_wait",
+        "incoming",
+        "name",
+        "outgoing",
+        "silent_close",
+    )
+
+    def __init__(self, name: str, outgoing: EmulatedLink, incoming: EmulatedLink) -> None:
+        self.name = name
+        self.outgoing = outgoing
+        self.incoming = incoming
+        self.silent_close = False
+        self._peer: LinkEnd = self
+        self._closed = False
+        self._pending: deque[bytes] = deque()  # rest of a batch of which `receive` took a part
+        self._receiver = trio.lowlevel.ParkingLot()
+        self._wait: trio.CancelScope | None = None
+
+    def __repr__(self) -> str:
+        return f"<LinkEnd {self.name!r}{' closed' if self._closed else ''}>"
+
+    @property
+    def max_datagram_size(self) -> int:
+        return 65535
+
+    async def send_batch(self, datagrams: Sequence[bytes]) -> None:
+        await trio.lowlevel.checkpoint()
+        self.send_batch_nowait(datagrams)
+
+    def send_batch_nowait(self, datagrams: Sequence[bytes]) -> None:
+        """Send without a checkpoint; raises `trio.ClosedResourceError` after this end was
+        closed.
+        """
+        if self._closed:
+            raise trio.ClosedResourceError(f"{self!r} was closed")
+        now = trio.current_time()
+        push = self.outgoing.push
+        for datagram in datagrams:
+            push(datagram, now)
+        self._peer._arrivals_changed()
+
+    async def receive(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if not self._pending:
+            self._pending.extend(await self._arrivals())
+        return self._pending.popleft()
+
+    async def receive_batch(self) -> list[bytes]:
+        await trio.lowlevel.checkpoint()
+        if self._pending:
+            batch = list(self._pending)
+            self._pending.clear()
+            return batch
+        return await self._arrivals()
+
+    async def _arrivals(self) -> list[bytes]:
+        """What has arrived, waiting for it if need be; no checkpoint after it was taken."""
+        while True:
+            if self._closed:
+                raise trio.ClosedResourceError(f"{self!r} was closed")
+            batch = self.incoming.pop_due(trio.current_time(), BATCH_LIMIT)
+            if batch:
+                return batch
+            due = self.incoming.next_delivery()
+            if due == math.inf and self._peer._closed and not self._peer.silent_close:
+                raise trio.EndOfChannel
+            await self._wait_until(due)
+
+    async def _wait_until(self, due: float) -> None:
+        """Sleep until ``due`` or until a datagram that arrives sooner or a close moves it."""
+        if self._wait is not None:
+            raise trio.BusyResourceError(f"another task is receiving from {self!r}")
+        try:
+            with trio.CancelScope(deadline=due) as self._wait:
+                await self._receiver.park()
+        finally:
+            self._wait = None
+
+    def _arrivals_changed(self) -> None:
+        if self._wait is None:
+            return
+        due = self.incoming.next_delivery()
+        if due <= trio.current_time() or self._closed or self._peer._closed:
+            self._receiver.unpark_all()
+        elif due < self._wait.deadline:
+            self._wait.deadline = due
+
+    def close(self) -> None:
+        """As `aclose`, without a checkpoint."""
+        self._closed = True
+        self._pending.clear()
+        self._arrivals_changed()
+        self._peer._arrivals_changed()
+
+    async def aclose(self) -> None:
+        """Close this end; doing so twice is harmless.  What it sent before is still delivered."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+
+def memory_link(
+    *,
+    delay: float = 0.0,
+    jitter: float = 0.0,
+    rate: float | None = None,
+    queue: int | None = None,
+    loss: float = 0.0,
+    burst_loss: BurstLoss | None = None,
+    reorder: float = 0.0,
+    reorder_delay: float = 0.01,
+    duplicate: float = 0.0,
+    corrupt: float = 0.0,
+    mtu: int | None = None,
+    seed: int = 0,
+    back: Mapping[str, Any] | None = None,
+    silent_close: bool = False,
+) -> tuple[LinkEnd, LinkEnd]:
+    """Make two transports, A and B, with an emulated network between them.
+
+    The conditions, described at `LinkConditions`, hold for each direction on its own
+    (``delay=0.05`` makes a round trip of 0.1 s).  ``back`` changes some of them for the way from B
+    to A: ``back={"rate": 10_000}``.  All that happens by chance follows from ``seed``.  With
+    ``silent_close`` an end does not learn that the other was closed, as with UDP.
+
+    Raises `ValueError` for a value outside its limits and `TypeError` for an unknown name in
+    ``back``.
+    """
+    there = LinkConditions(
+        delay=delay,
+        jitter=jitter,
+        rate=rate,
+        queue=queue,
+        loss=loss,
+        burst_loss=burst_loss,
+        reorder=reorder,
+        reorder_delay=reorder_delay,
+        duplicate=duplicate,
+        corrupt=corrupt,
+        mtu=mtu,
+    )
+    a_to_b = EmulatedLink(there, seed=f"{seed} there")
+    b_to_a = EmulatedLink(replace(there, **(back or {})), seed=f"{seed} back")
+    end_a = LinkEnd("A", a_to_b, b_to_a)
+    end_b = LinkEnd("B", b_to_a, a_to_b)
+    end_a._peer, end_b._peer = end_b, end_a
+    end_a.silent_close = end_b.silent_close = silent_close
+    return end_a, end_b
