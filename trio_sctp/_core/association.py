@@ -12,13 +12,20 @@ of the transmission control block.
 from __future__ import annotations
 
 import math
+import struct
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .._wire.chunks import Abort, CookieEcho
 from .._wire.error_causes import ErrorCause, OutOfResource, UserInitiatedAbort
-from .._wire.packet import checksum_ok, decode_chunks, decode_header, encode_packet
+from .._wire.packet import (
+    COMMON_HEADER_SIZE,
+    checksum_ok,
+    decode_chunks,
+    decode_header,
+    encode_packet,
+)
 from .._wire.tlv import DecodeError
 from .capabilities import Capabilities
 from .config import FIXED_BY_INIT, Config
@@ -38,7 +45,7 @@ from .packet_builder import PacketBuilder
 from .receive import receive_chunks, receive_foreign_tag
 from .rto import RetransmissionTimeout
 from .shutdown import Shutdown
-from .states import SENDING, SHUTTING_DOWN, State
+from .states import SENDING, SETTING_UP, SHUTTING_DOWN, State
 from .statistics import AssociationStatistics, Counters
 from .stream_reset import StreamReset
 from .timer import Timer
@@ -75,6 +82,7 @@ class Association:
         self.rng = rng
         self.peer_address = peer_address
         self.responder = responder or Responder(config, rng)
+        self._owns_responder = responder is None
         self.initiator: Initiator | None = None
         self.tcb: TransmissionControlBlock | None = None
         self.rto = RetransmissionTimeout(config)
@@ -83,8 +91,7 @@ class Association:
         self._send_queue = SendQueue()
         self._events: deque[Event] = deque()
         self._send_buffer_used = False
-        self._local_tag = 0
-        self._peer_port = 0
+        self._expect(0, 0)
         self._timers: list[tuple[Timer, Callable[[float], None]]] = []
 
     # -- in: the program's wishes ------------------------------------------------------------------
@@ -97,8 +104,7 @@ class Association:
         if self.state is not State.CLOSED or self.ended:
             raise LocalProtocolError(f"connect: the association is {self._described_state()}")
         self.initiator = Initiator(self.config, self.rng, self.rto)
-        self._local_tag = self.initiator.local.tag
-        self._peer_port = self.config.remote_port
+        self._expect(self.initiator.local.tag, self.config.remote_port)
         self._collect_timers()
         self.state = State.COOKIE_WAIT
         self.builder.add_packet(self.initiator.start(now))
@@ -117,6 +123,8 @@ class Association:
         Raises `LocalProtocolError` for an empty payload, for a stream or PPID out of range, and once
         a shutdown was asked for by either end or the association is over.
         """
+        if type(payload) is not bytes:
+            payload = bytes(memoryview(payload))  # a TypeError where it has no bytes
         if not payload:
             raise LocalProtocolError("payload is empty: SCTP has no messages without data")
         if not 0 <= stream_id < self.outbound_streams:
@@ -169,7 +177,13 @@ class Association:
             self.close(CloseReason.SHUTDOWN)
 
     def abort(self, reason: bytes = b"", *, now: float) -> None:
-        """End at once; the peer is told why (ABORT, RFC 9260 §9.1).  Nothing if it is over."""
+        """End at once; the peer is told why (ABORT, RFC 9260 §9.1).  Nothing if it is over.
+
+        Raises `LocalProtocolError` for a reason that does not fit into one packet.
+        """
+        limit = self.config.path_mtu - COMMON_HEADER_SIZE - 8  # the chunk's and the cause's header
+        if len(reason) > limit:
+            raise LocalProtocolError(f"reason has {len(reason)} bytes: it must be at most {limit}")
         if not self.ended:
             self.abort_with(UserInitiatedAbort(reason))
 
@@ -186,7 +200,8 @@ class Association:
     def update_config(self, *, now: float, **changes: Any) -> None:
         """Replace fields of the configuration while the association runs.
 
-        Raises `LocalProtocolError` for what the peer was told in INIT (`FIXED_BY_INIT`).
+        How long cookies and their secrets live is the endpoint's business where there is one.  Raises
+        `LocalProtocolError` for what the peer was told in INIT (`FIXED_BY_INIT`).
         """
         fixed = FIXED_BY_INIT & changes.keys()
         if fixed:
@@ -194,6 +209,10 @@ class Association:
         self.config = self.config.replace(**changes)
         self.rto.replace_config(self.config)
         self.ending.replace_config(self.config)
+        if self._owns_responder:
+            self.responder.replace_config(self.config)
+        if self.initiator is not None:
+            self.initiator.replace_config(self.config)
         if self.tcb is not None:
             self.tcb.replace_config(self.config, now)
 
@@ -204,26 +223,36 @@ class Association:
         counters = self.counters
         for packet in packets:
             counters.packets_received += 1
-            counters.bytes_received += len(packet)
-            try:
-                source_port, destination_port, tag, _ = decode_header(packet)
-            except DecodeError:
-                counters.drop("malformed packet")
-                continue
-            header = PacketHeader(source_port, destination_port, tag)
-            if not checksum_ok(packet):
-                counters.drop("bad checksum")
-            elif not self._ports_match(header):
-                counters.drop("wrong port")
-            elif tag == self._local_tag != 0:
-                receive_chunks(self, header, decode_chunks(packet), now)
+            # As a rule the ports and the tag are those of this association: eight known bytes
+            size = len(packet)
+            counters.bytes_received += size
+            if packet[:8] != self._own_prefix or size < 12 or size & 3:
+                self._receive_other(packet, now)
+            elif checksum_ok(packet):
+                receive_chunks(self, self._own_header, decode_chunks(packet), now)
             else:
-                receive_foreign_tag(self, header, decode_chunks(packet), now)
+                counters.drop("bad checksum")
         self._settle(now)
 
+    def _receive_other(self, packet: bytes, now: float) -> None:
+        """A packet that is malformed, on wrong ports, or does not carry our verification tag."""
+        try:
+            source_port, destination_port, tag, _ = decode_header(packet)
+        except DecodeError:
+            self.counters.drop("malformed packet")
+            return
+        header = PacketHeader(source_port, destination_port, tag)
+        if not checksum_ok(packet):
+            self.counters.drop("bad checksum")
+        elif self._ports_match(header):
+            receive_foreign_tag(self, header, decode_chunks(packet), now)
+        else:
+            self.counters.drop("wrong port")
+
     def _ports_match(self, header: PacketHeader) -> bool:
+        source_port = header.source_port
         return header.destination_port == self.config.local_port and (
-            not self._peer_port or header.source_port == self._peer_port
+            source_port == self._peer_port if self._peer_port else source_port != 0  # §3.1
         )
 
     def handle_timeout(self, *, now: float) -> None:
@@ -306,9 +335,9 @@ class Association:
 
     def learn_peer(self, local: LocalSetup, peer: PeerSetup, now: float) -> None:
         """The peer is known now (or known to be another): build the transmission control block."""
-        self._local_tag = local.tag
-        self._peer_port = peer.port
+        self._expect(local.tag, peer.port)
         if self.tcb is not None:
+            self.deliver()
             self.tcb.adopt_peer(peer, now)
         else:
             self.tcb = TransmissionControlBlock(
@@ -325,28 +354,37 @@ class Association:
 
     def forget_peer(self) -> None:
         """The peer has restarted: nothing of the old association stays, what was sent included."""
+        self.deliver()
         self._stop()
         self._send_queue.clear()
         self.tcb = None
         self.state = State.CLOSED
         self.rto = RetransmissionTimeout(self.config)
+        self.ending = Shutdown(self.config, self.rto, requested=self.ending.requested)
 
     def establish(self, now: float) -> None:
         assert self.tcb is not None
         if self.initiator is not None:
-            self.initiator.finish(now)
+            self.initiator.stop()
             self.initiator = None
         self.builder.cookie_chunk = b""
         self.state = State.ESTABLISHED
+        if self.refuse_shortage_of_streams():
+            return
         self._collect_timers()
         self.tcb.heartbeat.start(now)
         self.tcb.retransmission_queue.allow_burst()
         self._events.append(AssociationUp(self.tcb.outbound_streams, self.tcb.inbound_streams))
-        if self._send_queue.waiting_beyond(self.tcb.outbound_streams):
-            # §5.1.1: the peer takes fewer streams than the program has sent on already
-            self.abort_with(OutOfResource())
-        elif self.ending.requested:
+        if self.ending.requested:
             self._begin_shutdown(now)
+
+    def refuse_shortage_of_streams(self) -> bool:
+        """§5.1.1: ABORT if the program has sent on more streams than the peer takes; True then."""
+        assert self.tcb is not None
+        if not self._send_queue.waiting_beyond(self.tcb.outbound_streams):
+            return False
+        self.abort_with(OutOfResource())
+        return True
 
     def send_shutdown_ack(self, now: float) -> None:
         """Both ends are done sending (§9.2)."""
@@ -354,6 +392,7 @@ class Association:
 
     def abort_with(self, cause: ErrorCause) -> None:
         """ABORT: the peer is told the cause, and the association is over."""
+        self.builder.drop_packets()  # what waited is of no use to anybody now
         if self.tcb is not None:
             abort = Abort((cause,)).encode()
             ports_and_tag = self.config.local_port, self._peer_port, self.tcb.peer.tag
@@ -369,8 +408,16 @@ class Association:
         self._send_queue.clear()
         self.state = State.CLOSED
         self.tcb = None
-        self._local_tag = 0
+        self._expect(0, 0)
         self._timers = []
+
+    def _expect(self, local_tag: int, peer_port: int) -> None:
+        """The tag, and the ports, of the packets that are for this association; 0: none yet."""
+        self._local_tag = local_tag
+        self._peer_port = peer_port
+        self._own_header = PacketHeader(peer_port, self.config.local_port, local_tag)
+        # two bytes each for the ports and four for the tag: what a packet begins with
+        self._own_prefix = struct.pack("!HHI", *self._own_header) if local_tag else b""
 
     def _stop(self) -> None:
         """No timer runs and nothing more is bundled."""
@@ -390,8 +437,8 @@ class Association:
         tcb.data_receiver.end_of_batch(now)
         if tcb.data_receiver.messages:
             self.deliver()
-        if tcb.stream_reset.deferred:
-            tcb.stream_reset.data_advanced(now)
+        if tcb.stream_reset.deferred and tcb.stream_reset.data_advanced(now):
+            tcb.data_receiver.sack_wanted = True  # RFC 6525 §5.2.1: it goes with the answer
         if self._send_buffer_used and tcb.retransmission_queue.is_empty:
             self._send_buffer_used = False
             self._events.append(SendBufferDrained())
@@ -409,7 +456,7 @@ class Association:
         assert self.tcb is not None
         if self.state is State.SHUTDOWN_RECEIVED:
             self.send_shutdown_ack(now)
-        elif self.state is State.SHUTDOWN_PENDING and not self.tcb.stream_reset.pending:
+        elif self.state is State.SHUTDOWN_PENDING:
             self._enter_last_state(State.SHUTDOWN_SENT, now)
 
     def _enter_last_state(self, state: State, now: float) -> None:
@@ -417,13 +464,14 @@ class Association:
         self.tcb.heartbeat.stop()  # §8.3: no heartbeats from here on
         self.state = state
         self.builder.shutdown_due = True
-        self.ending.sent(now)
+        self.ending.begin(now, guarded=state is State.SHUTDOWN_SENT)
 
     def _on_incoming_reset(self, stream_ids: tuple[int, ...]) -> None:
         assert self.tcb is not None
         self.deliver()  # what came before the reset is told before it
         self.tcb.data_receiver.reset_streams(stream_ids or None)
         self._events.append(IncomingStreamsReset(stream_ids))
+        self.deliver()  # and what was held back until now, after it
 
     def _on_outgoing_reset(self, stream_ids: tuple[int, ...], succeeded: bool) -> None:
         assert self.tcb is not None
@@ -480,7 +528,7 @@ class Association:
 
     def _on_t3_rtx(self, now: float) -> None:
         assert self.tcb is not None
-        if self.state is State.COOKIE_ECHOED:
+        if self.state in SETTING_UP:
             # §5.1 C: only COOKIE ECHO may be sent; T1-cookie repeats the data with it
             self.tcb.retransmission_queue.t3_rtx.start(now, self.rto.rto)
         elif self.tcb.retransmission_queue.handle_t3_expiry(now):

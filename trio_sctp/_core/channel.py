@@ -1,18 +1,77 @@
-"""One data channel, and the DATA_CHANNEL_OPEN message that describes it (RFC 8832 §5.1)."""
+"""One data channel, the DATA_CHANNEL_OPEN message that describes it (RFC 8832 §5.1), and what all
+channels of an association have in common.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .._wire.dcep import ChannelType, DataChannelOpen
 from .errors import LocalProtocolError
 
 if TYPE_CHECKING:
+    from .capabilities import Capabilities
     from .channel_events import ChannelError
+    from .config import Config
+    from .events import Event
+    from .states import State
 
-__all__ = ["Channel", "channel_of", "is_partially_reliable", "opening_of"]
+__all__ = [
+    "Channel",
+    "ChannelAssociation",
+    "ChannelCounters",
+    "channel_of",
+    "is_partially_reliable",
+    "opening_of",
+]
 
 _UNORDERED: Final = 0x80
+
+
+class ChannelAssociation(Protocol):
+    """What channels need of an `Association`."""
+
+    @property
+    def state(self) -> State: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def capabilities(self) -> Capabilities: ...
+    @property
+    def outbound_streams(self) -> int: ...
+    @property
+    def ended(self) -> bool: ...
+    def send(
+        self,
+        stream_id: int,
+        payload: bytes,
+        *,
+        ppid: int = 0,
+        unordered: bool = False,
+        now: float,
+    ) -> None: ...
+    def reset_streams(self, stream_ids: Collection[int], *, now: float) -> None: ...
+    def discard_unsent(self, stream_id: int, *, now: float) -> int: ...
+    def set_low_water(self, stream_id: int, threshold: int) -> None: ...
+    def message_consumed(self, size: int, *, now: float) -> bool: ...
+    def next_event(self) -> Event | None: ...
+
+
+@dataclass(slots=True)
+class ChannelCounters:
+    """What happened on all channels together."""
+
+    channels_opened: int = 0
+    channels_closed: int = 0
+    opens_refused: int = 0
+    """DATA_CHANNEL_OPEN messages answered by a reset."""
+    dcep_ignored: int = 0
+    """DATA_CHANNEL_ACK messages that nobody waited for."""
+    messages_without_channel: int = 0
+    messages_discarded: int = 0
+    """Messages that came on a channel after it was closed here."""
 
 
 class Channel:

@@ -48,7 +48,8 @@ class Config:
     max_message_size: int = 16 * 1024 * 1024
     """Longest message accepted from the peer; a longer one ends the association (Protocol Violation)."""
     path_mtu: int = 1200
-    """Largest SCTP packet, common header included, that the transport carries, 512 to 65535."""
+    """Largest SCTP packet, common header included, that the transport carries, 512 to 65535.  Rounded
+    down to a multiple of 4, as chunks are (RFC 9260 §3.2)."""
 
     rto_initial: float = 1.0
     """RTO.Initial: the retransmission timeout before the first round trip was measured."""
@@ -77,17 +78,21 @@ class Config:
     """SACK.Delay: longest wait before data is acknowledged, at most 0.5 (RFC 9260 §6.2)."""
     shutdown_guard: float = 300.0
     """T5-shutdown-guard: bound of a whole shutdown; RFC 9260 §9.2 recommends 5 times RTO.Max."""
-    slow_start_limit: int = 8
+    slow_start_limit: int = 64
     """L of RFC 9260 §7.2.1: growth of cwnd per SACK in slow start, in full-sized packets.  More than
     the suggested 1 because one SACK here may answer a whole batch of packets."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
             value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int if type(low) is int else _NUMBER):
+                kind = "an integer" if type(low) is int else "a number"
+                raise LocalProtocolError(f"{name} is {value!r}: it must be {kind}")
             if not low <= value <= high:
                 raise LocalProtocolError(f"{name} is {value}: it must be from {low} to {high}")
         if self.rto_min > self.rto_max:
             raise LocalProtocolError(f"rto_min is {self.rto_min}: above rto_max {self.rto_max}")
+        object.__setattr__(self, "path_mtu", self.path_mtu & ~3)
 
     def replace(self, **changes: Any) -> Config:
         """A copy with some fields changed; `LocalProtocolError` for an unknown name or bad value."""
@@ -98,6 +103,7 @@ class Config:
 
 
 _INFINITY = float("inf")
+_NUMBER = (int, float)
 _LIMITS: dict[str, tuple[float, float]] = {
     "local_port": (1, 65535),
     "remote_port": (1, 65535),

@@ -9,9 +9,8 @@ are not WebRTC's, on streams without a channel, remain the program's own.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Iterable
+from typing import Final
 
 from .._wire.dcep import (
     PPID_BINARY,
@@ -27,8 +26,14 @@ from .._wire.dcep import (
     decode_dcep,
 )
 from .._wire.tlv import DecodeError
-from .capabilities import Capabilities
-from .channel import Channel, channel_of, is_partially_reliable, opening_of
+from .channel import (
+    Channel,
+    ChannelAssociation,
+    ChannelCounters,
+    channel_of,
+    is_partially_reliable,
+    opening_of,
+)
 from .channel_events import (
     ChannelAccepted,
     ChannelClosed,
@@ -41,7 +46,7 @@ from .channel_events import (
     MessageTooLargeError,
 )
 from .channel_ids import ChannelIds
-from .config import Config
+from .early_messages import EarlyMessages
 from .errors import LocalProtocolError
 from .events import (
     AssociationClosed,
@@ -72,56 +77,9 @@ __all__ = [
 
 DEFAULT_MAX_MESSAGE_SIZE: Final = 65536
 """What a peer takes that has not said anything else (RFC 8841 §6.1)."""
-EARLY_LIMIT: Final = 65536
-"""Bytes kept for negotiated channels that the program has not opened yet, all of them together."""
-_EARLY_OVERHEAD: Final = 256
-
 _USER_PPIDS: Final = frozenset({PPID_STRING, PPID_BINARY, PPID_STRING_EMPTY, PPID_BINARY_EMPTY})
 _WEBRTC_PPIDS: Final = _USER_PPIDS | {PPID_DCEP, PPID_BINARY_PARTIAL, PPID_STRING_PARTIAL}
 _CHANNEL_TYPES: Final = frozenset(ChannelType)
-
-
-class ChannelAssociation(Protocol):
-    """What channels need of an `Association`."""
-
-    @property
-    def state(self) -> State: ...
-    @property
-    def config(self) -> Config: ...
-    @property
-    def capabilities(self) -> Capabilities: ...
-    @property
-    def outbound_streams(self) -> int: ...
-    @property
-    def ended(self) -> bool: ...
-    def send(
-        self,
-        stream_id: int,
-        payload: bytes,
-        *,
-        ppid: int = 0,
-        unordered: bool = False,
-        now: float,
-    ) -> None: ...
-    def reset_streams(self, stream_ids: Collection[int], *, now: float) -> None: ...
-    def discard_unsent(self, stream_id: int, *, now: float) -> int: ...
-    def message_consumed(self, size: int, *, now: float) -> bool: ...
-    def next_event(self) -> Event | None: ...
-
-
-@dataclass(slots=True)
-class ChannelCounters:
-    """What happened on all channels together."""
-
-    channels_opened: int = 0
-    channels_closed: int = 0
-    opens_refused: int = 0
-    """DATA_CHANNEL_OPEN messages answered by a reset."""
-    dcep_ignored: int = 0
-    """DATA_CHANNEL_ACK messages that nobody waited for."""
-    messages_without_channel: int = 0
-    messages_discarded: int = 0
-    """Messages that came on a channel after it was closed here."""
 
 
 class DataChannels:
@@ -156,13 +114,13 @@ class DataChannels:
         self._up = association.state is State.ESTABLISHED
         self._ended = False
         self._events: deque[Event | ChannelEvent] = deque()
+        self._early = EarlyMessages(association.config.a_rwnd)
         self._forget()
 
     def _forget(self) -> None:
         self._channels: dict[int, Channel] = {}
-        self._early: dict[int, list[Message]] = {}
-        self._early_bytes = 0
-        self._held: dict[int, list[Message]] = {}
+        self._early.clear()
+        self._held: dict[int, list[Message | IncomingStreamsReset]] = {}
         self._ids.clear()
 
     # -- look
@@ -266,9 +224,16 @@ class DataChannels:
         A channel that is closing already is closed faster by it.
         """
         channel = self._channels.get(stream_id)
-        if channel is not None:
-            self._association.discard_unsent(stream_id, now=now)
-            self.close(stream_id, now=now)
+        if channel is None:
+            return
+        dropped = self._association.discard_unsent(stream_id, now=now)
+        if channel._ack_awaited and dropped == channel.messages_sent + 1:
+            # even the DATA_CHANNEL_OPEN: the peer does not know of the channel and never will
+            channel._incoming_reset = True
+            if not channel._reset_requested:
+                self._finish(channel, now)
+                return
+        self.close(stream_id, now=now)
 
     # -- out
 
@@ -375,13 +340,8 @@ class DataChannels:
             self._receive_opening(message, now)
             return None
         self.counters.messages_without_channel += 1
-        charge = len(message.payload) + _EARLY_OVERHEAD
-        limit = min(EARLY_LIMIT, self._association.config.a_rwnd // 8)
-        if ppid in _USER_PPIDS and self._early_bytes + charge <= limit:
-            # a negotiated channel that the peer's program has opened before ours
-            self._early.setdefault(message.stream_id, []).append(message)
-            self._early_bytes += charge
-        else:
+        mine = ppid in _USER_PPIDS and not self._ids.is_burnt(message.stream_id)
+        if not (mine and self._early.keep(message)):
             self._release(message, now)
         return None
 
@@ -431,11 +391,16 @@ class DataChannels:
     def _refuse(self, stream_id: int, now: float) -> None:
         """Answer a DATA_CHANNEL_OPEN by a reset; the program hears nothing of it (RFC 8832 §6)."""
         self.counters.opens_refused += 1
+        self._close_unknown(stream_id, now)
+
+    def _close_unknown(self, stream_id: int, now: float, *, incoming_reset: bool = False) -> None:
+        """Close what is a channel for the peer only; until that is done its id is in use."""
         self._drop_early(stream_id, now)
         if stream_id >= self._association.outbound_streams or self._ids.is_burnt(stream_id):
             return
         channel = Channel(stream_id)
         channel.open = channel._announced = False
+        channel._incoming_reset = incoming_reset
         self._ids.take(stream_id)
         self._channels[stream_id] = channel
         self._reset(channel, now)
@@ -462,13 +427,15 @@ class DataChannels:
     def _receive_late(self, channel: Channel, message: Message, now: float) -> None:
         """A message on a channel that is being closed here.
 
-        The peer may have heard that both streams were reset before we do: its next
-        DATA_CHANNEL_OPEN, and what follows it, waits until we know it too.
+        The peer may know before we do that both streams were reset: what comes after its own
+        reset, or from a new DATA_CHANNEL_OPEN on, waits until we know it too.
         """
         held = self._held.get(channel.stream_id)
         if held is not None:
             held.append(message)
-        elif _is_opening(message) and not self._ids.is_ours(channel.stream_id):
+        elif channel._incoming_reset or (
+            _is_opening(message) and not self._ids.is_ours(channel.stream_id)
+        ):
             self._held[channel.stream_id] = [message]
         else:
             self.counters.messages_discarded += 1
@@ -482,22 +449,21 @@ class DataChannels:
 
     def _take_early(self, stream_id: int, now: float) -> None:
         """Deliver what came before the channel was open."""
-        self._receive_again(self._pop_early(stream_id), now)
+        self._receive_again(self._early.take(stream_id), now)
 
-    def _receive_again(self, messages: Iterable[Message], now: float) -> None:
-        for message in messages:
-            event = self._receive(message, now)
+    def _receive_again(self, items: Iterable[Message | IncomingStreamsReset], now: float) -> None:
+        for item in items:
+            event = (
+                self._receive(item, now)
+                if isinstance(item, Message)
+                else self._on_incoming_reset(item, now)
+            )
             if event is not None:
                 self._events.append(event)
 
     def _drop_early(self, stream_id: int, now: float) -> None:
-        for message in self._pop_early(stream_id):
+        for message in self._early.take(stream_id):
             self._release(message, now)
-
-    def _pop_early(self, stream_id: int) -> list[Message]:
-        messages = self._early.pop(stream_id, [])
-        self._early_bytes -= sum(len(message.payload) + _EARLY_OVERHEAD for message in messages)
-        return messages
 
     def _release(self, message: Message, now: float) -> None:
         """Give the room of a message that nobody will read back to the peer."""
@@ -539,6 +505,7 @@ class DataChannels:
         self.counters.channels_closed += channel._announced
         if channel._announced:
             self._events.append(ChannelClosed(stream_id, channel.error))
+        self._association.set_low_water(stream_id, -1)
         self._ids.free(stream_id, now)
         self._receive_again(self._held.pop(stream_id, ()), now)
 
@@ -578,9 +545,7 @@ class DataChannels:
                 self._closed_by_peer(channel, now)
             elif stream_id in self._early:
                 # a negotiated channel that we never opened: let the peer finish with it
-                self._drop_early(stream_id, now)
-                if not self._association.ended:
-                    self._association.reset_streams((stream_id,), now=now)
+                self._close_unknown(stream_id, now, incoming_reset=True)
             else:
                 others.append(stream_id)
         if not event.stream_ids:
@@ -589,6 +554,9 @@ class DataChannels:
 
     def _closed_by_peer(self, channel: Channel, now: float) -> None:
         if channel._incoming_reset:
+            held = self._held.get(channel.stream_id)
+            if held is not None:  # it ends what is held: the next channel of this id
+                held.append(IncomingStreamsReset((channel.stream_id,)))
             return
         channel._incoming_reset = True
         if channel.open:
@@ -612,7 +580,9 @@ class DataChannels:
                     detail = "the peer did not agree"
                     self._abandon(channel, ChannelFailure.RESET_FAILED, detail, now)
             else:
-                channel.open = False
+                if channel.open:  # the program did it past us, or the peer asked for it
+                    channel.open = False
+                    self._events.append(ChannelClosing(stream_id, None))
                 channel._outgoing_reset = channel._reset_requested = True
                 if channel._incoming_reset:
                     self._finish(channel, now)

@@ -70,7 +70,8 @@ class Endpoint:
     def connect(self, address: Address, *, now: float) -> Association:
         """Call a peer from this port.  `LocalProtocolError` if there is an association with it."""
         route = Route(address, self.config.remote_port)
-        if route in self._by_route:
+        known = self._by_route.get(route)
+        if known is not None and not known.ended:
             raise LocalProtocolError(f"address {address}: there is an association with it already")
         association = self._new_association(address)
         association.connect(now=now)
@@ -102,16 +103,19 @@ class Endpoint:
         except DecodeError:
             self.counters.drop("malformed packet")
             return None
-        association = self._by_route.get(Route(address, source_port))
-        if association is not None and not association.ended:
-            return association
+        known = self._by_route.get(Route(address, source_port))
+        if known is not None and known.ended:
+            known = None
+        if known is not None and self._by_tag.get(tag, known) is known:
+            return known
         if not checksum_ok(packet):
             self.counters.drop("bad checksum")
         elif destination_port != self.config.local_port:
             self.counters.drop("wrong port")
         else:
             header = PacketHeader(source_port, destination_port, tag)
-            return self._moved(header, address) or self._greet(header, packet, address, now)
+            moved = self._moved(header, address) or known
+            return moved or self._greet(header, packet, address, now)
         return None
 
     def handle_timeout(self, *, now: float) -> None:
@@ -187,13 +191,14 @@ class Endpoint:
 
     def _moved(self, header: PacketHeader, address: Address) -> Association | None:
         """RFC 6951 §5.4: the peer's UDP port has changed; its tag proves that it is the same."""
-        association = self._by_tag.get(header.verification_tag) if header.verification_tag else None
-        if association is None:
+        association = self._by_tag.get(header.verification_tag)
+        if association is None or association.ended:
             return None
         old = self._routes[association]
         if old.port != header.source_port or old.address[0] != address[0]:
             return None
-        self._by_route.pop(old, None)
+        if self._by_route.get(old) is association:  # unless another peer has taken its place
+            del self._by_route[old]
         self._add(Route(address, header.source_port), association)
         return association
 

@@ -52,6 +52,7 @@ __all__ = [
     "cookie_action",
     "init_fault",
     "random_tag",
+    "refusal",
     "split_unknown",
 ]
 
@@ -139,6 +140,12 @@ def init_fault(init: Init | InitAck) -> ErrorCause | None:
     return None
 
 
+def refusal(fault: ErrorCause, path_mtu: int) -> bytes:
+    """The ABORT that answers a bad INIT or INIT ACK; without a cause that is too long to echo."""
+    abort = Abort((fault,)).encode()
+    return abort if len(abort) <= path_mtu - COMMON_HEADER_SIZE else Abort().encode()
+
+
 def find_cookie(init_ack: InitAck) -> bytes | None:
     """The State Cookie that an INIT ACK carries."""
     for parameter in init_ack.parameters:
@@ -197,6 +204,11 @@ class Responder:
         self._rng = rng
         self._jar = CookieJar(rng, secret_life=config.cookie_secret_life)
 
+    def replace_config(self, config: Config) -> None:
+        """Cookies and secrets made from now on live as long as this says."""
+        self._config = config
+        self._jar.secret_life = config.cookie_secret_life
+
     def answer_init(
         self,
         header: PacketHeader,
@@ -214,7 +226,8 @@ class Responder:
             return None
         fault = init_fault(init)
         if fault is not None:
-            return self._packet(header, init.initiate_tag, Abort((fault,)).encode())
+            abort = refusal(fault, self._config.path_mtu)
+            return self._packet(header, init.initiate_tag, abort)
         local = local or LocalSetup.random(self._rng)
         cookie = self._cookie(header, init, local, now)
         known = (
@@ -223,9 +236,9 @@ class Responder:
         )
         init_ack = self._init_ack(local, known)
         room = self._config.path_mtu - COMMON_HEADER_SIZE - len(init_ack.encode())
-        reports = _fitting_reports(split_unknown(init.parameters)[1], room)
+        reports = _fitting(map(_report, split_unknown(init.parameters)[1]), room)
         if reports:
-            init_ack = self._init_ack(local, known + reports)
+            init_ack = self._init_ack(local, (*known, *reports))
         return self._packet(header, init.initiate_tag, init_ack.encode())
 
     def open_cookie(
@@ -291,18 +304,19 @@ class Responder:
         return encode_packet(header.destination_port, header.source_port, tag, [chunk])
 
 
-def _fitting_reports(
-    unknown: Iterable[UnknownParameter], room: int
-) -> tuple[UnrecognizedParameter, ...]:
-    """Unrecognized Parameters to echo, as many as fit (RFC 9260 §3.2.2)."""
-    reports: list[UnrecognizedParameter] = []
-    for parameter in unknown:
-        report = UnrecognizedParameter(parameter.encode())
-        room -= len(report.encode())
+def _report(parameter: UnknownParameter) -> UnrecognizedParameter:
+    return UnrecognizedParameter(parameter.encode())
+
+
+def _fitting(parameters: Iterable[Parameter], room: int) -> list[Parameter]:
+    """The first of the parameters, as many as fit with their padding."""
+    fitting: list[Parameter] = []
+    for parameter in parameters:
+        room -= len(parameter.encode()) + 3 & ~3
         if room < 0:
             break
-        reports.append(report)
-    return tuple(reports)
+        fitting.append(parameter)
+    return fitting
 
 
 class Initiator:
@@ -334,6 +348,10 @@ class Initiator:
         self.stale_cookies = 0
         self.t1_init = Timer("T1-init")
         self.t1_cookie = Timer("T1-cookie")
+
+    def replace_config(self, config: Config) -> None:
+        """Other limits hold from the next expiry on."""
+        self._config = config
 
     def start(self, now: float) -> bytes:
         """The packet with our INIT, sent for the first time; T1-init runs."""
@@ -375,17 +393,19 @@ class Initiator:
         self.stale_cookies += 1
         if self.stale_cookies > self._config.max_init_retransmits:
             return None
-        round_trip = max(now - self._sent_at, 0.0)
+        round_trip = now - self._sent_at
+        if round_trip == math.inf:  # COOKIE ECHO was repeated: who knows which one this answers
+            round_trip = self._rto.srtt or 0.0
         self._preservative = math.ceil(min(staleness / 1e6, round_trip + 1.0) * 1000)
         self.retransmissions = 0
         return self.start(now)
 
-    def finish(self, now: float) -> None:
-        """The association is up, or given up: nothing is repeated any more."""
+    def take_cookie_ack(self, now: float) -> None:
+        """The answer to COOKIE ECHO: a round trip is over."""
         self._observe_round_trip(now)
-        self.stop()
 
     def stop(self) -> None:
+        """The association is up, or given up: nothing is repeated any more."""
         self.t1_init.stop()
         self.t1_cookie.stop()
 
@@ -418,12 +438,6 @@ class Initiator:
 
         Only parameters that fit as a whole are named; empty if there are none.
         """
-        named: list[Parameter] = []
-        report = b""
-        for parameter in self.unknown:
-            named.append(parameter)
-            longer = Error((UnrecognizedParameters(encode_parameters(named)),)).encode()
-            if len(longer) > room:
-                break
-            report = longer
-        return report
+        headers = 8  # the chunk's and the cause's
+        named = encode_parameters(_fitting(self.unknown, room - headers))
+        return Error((UnrecognizedParameters(named),)).encode() if named else b""

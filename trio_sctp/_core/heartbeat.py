@@ -34,6 +34,7 @@ class Heartbeat:
         "_rng",
         "_rto",
         "_sent_at",
+        "_watching",
         "ack_timer",
         "interval_timer",
         "path_used_at",
@@ -45,6 +46,7 @@ class Heartbeat:
         self._rng = rng
         self._nonce = b""
         self._sent_at = 0.0
+        self._watching = False
         self.path_used_at = -math.inf
         """When a chunk was last sent from which a round trip can be measured."""
         self.interval_timer = Timer("HB.interval")
@@ -52,15 +54,17 @@ class Heartbeat:
 
     def start(self, now: float) -> None:
         """The association is established: watch the path."""
+        self._watching = True
         self.interval_timer.start(now, self._period())
 
     def stop(self) -> None:
+        self._watching = False
         self.interval_timer.stop()
         self.ack_timer.stop()
 
     def replace_config(self, config: Config, now: float) -> None:
-        self._config = config
-        if self.interval_timer.running:
+        old, self._config = self._config, config
+        if self._watching and config.hb_interval != old.hb_interval:
             self.start(now)
 
     def handle_interval(self, now: float) -> bytes | None:

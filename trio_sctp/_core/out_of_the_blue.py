@@ -14,6 +14,7 @@ from .._wire.chunks import (
     Chunk,
     CookieAck,
     Error,
+    Init,
     ShutdownAck,
     ShutdownComplete,
 )
@@ -24,12 +25,14 @@ __all__ = ["answer_out_of_the_blue"]
 
 def answer_out_of_the_blue(chunks: Sequence[Chunk]) -> bytes | None:
     """The chunk that answers a packet out of the blue, or None where silence is asked for."""
-    kinds = {type(chunk) for chunk in chunks}
-    if not kinds or Abort in kinds:  # rule 2
+    kinds = {chunk.type for chunk in chunks}  # of malformed ones, too
+    if not kinds or Abort.type in kinds:  # rule 2
         return None
-    if ShutdownAck in kinds:  # rule 5
+    if chunks[0].type == Init.type:  # §12.3: INIT in company or under a tag is dropped silently
+        return None
+    if ShutdownAck.type in kinds:  # rule 5
         return ShutdownComplete(tag_reflected=True).encode()
-    if ShutdownComplete in kinds or CookieAck in kinds:  # rules 6 and 7
+    if ShutdownComplete.type in kinds or CookieAck.type in kinds:  # rules 6 and 7
         return None
     if any(_is_stale_cookie_error(chunk) for chunk in chunks):  # rule 7
         return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from .._wire.chunks import Error, Shutdown, ShutdownAck
 from .._wire.error_causes import ErrorCause, UnrecognizedChunkType
 from .._wire.packet import COMMON_HEADER_SIZE, encode_packet
-from .states import SENDING, State
+from .states import SENDING, SETTING_UP, State
 
 if TYPE_CHECKING:
     from .config import Config
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["PacketBuilder"]
 
 SACK_LENGTH = 16  # one without gap ack blocks or duplicates
+OWN_CHUNKS_LENGTH = SACK_LENGTH + 4 + 8  # with COOKIE ACK and SHUTDOWN: they may answer, too
 MAX_CONTROL_CHUNKS = 64  # answers that wait; what a peer asks for beyond that is dropped
 
 
@@ -38,6 +39,7 @@ class PacketBuilder:
         "_whole",
         "answer_room",
         "cookie_chunk",
+        "full_answer_room",
         "shutdown_due",
     )
 
@@ -46,7 +48,8 @@ class PacketBuilder:
         self._counters = counters
         self._whole: list[bytes] = []
         self._control: deque[bytes] = deque()
-        self.answer_room = 0
+        self.full_answer_room = config.path_mtu - COMMON_HEADER_SIZE - OWN_CHUNKS_LENGTH
+        self.answer_room = self.full_answer_room
         """Bytes of control chunks that may still answer the packet being processed."""
         self.cookie_chunk = b""
         """COOKIE ECHO or COOKIE ACK that is due: the first chunk of its packet."""
@@ -73,9 +76,8 @@ class PacketBuilder:
         One packet is answered by no more than fits into one (RFC 9260 §12.4), and answers do not
         pile up when they cannot be sent.
         """
-        whole = self._config.path_mtu - COMMON_HEADER_SIZE
         if len(self._control) >= MAX_CONTROL_CHUNKS or (
-            len(chunk) > self.answer_room and self.answer_room < whole
+            len(chunk) > self.answer_room and self.answer_room < self.full_answer_room
         ):
             self._counters.drop("answer to too many chunks")
             return
@@ -91,10 +93,14 @@ class PacketBuilder:
             self.add_answer(Error((cause,)).encode())
 
     def clear(self) -> None:
-        """Forget what waits to be bundled; whole packets still go out."""
+        """Forget what waits to be bundled; whole packets still go out (but see `drop_packets`)."""
         self._control.clear()
         self.cookie_chunk = b""
         self.shutdown_due = False
+
+    def drop_packets(self) -> None:
+        """Forget the whole packets that wait."""
+        self._whole.clear()
 
     def packets(
         self, tcb: TransmissionControlBlock | None, state: State, now: float, limit: int
@@ -120,7 +126,7 @@ class PacketBuilder:
     ) -> tuple[list[bytes], bool]:
         """The chunks of the next packet, none if nothing is due; and whether DATA is among them."""
         chunks: list[bytes] = []
-        if state is State.COOKIE_ECHOED and not self.cookie_chunk:
+        if state in SETTING_UP and not self.cookie_chunk:
             return chunks, False  # §5.1 C: nothing but COOKIE ECHO and what is bundled with it
         room = self._config.path_mtu - COMMON_HEADER_SIZE
         receiver = tcb.data_receiver
@@ -154,7 +160,8 @@ class PacketBuilder:
             room -= len(self.cookie_chunk)
             self.cookie_chunk = b""
         if tcb.data_receiver.sack_wanted and room >= SACK_LENGTH:
-            chunks.append(tcb.data_receiver.sack(room))
+            answers = sum(map(len, self._control))  # they go in one packet, and it with them
+            chunks.append(tcb.data_receiver.sack(max(room - answers, SACK_LENGTH)))
             room -= len(chunks[-1])
         while self._control and (len(self._control[0]) <= room or not chunks):
             chunks.append(self._control.popleft())  # too large for any packet: alone

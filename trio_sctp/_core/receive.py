@@ -17,8 +17,11 @@ from .._wire.chunks import (
     CookieEcho,
     Data,
     Error,
+    ForwardTsn,
     Heartbeat,
     HeartbeatAck,
+    IData,
+    IForwardTsn,
     Init,
     InitAck,
     MalformedChunk,
@@ -31,7 +34,6 @@ from .._wire.chunks import (
     UnknownChunk,
 )
 from .._wire.error_causes import ProtocolViolation, StaleCookie, UnrecognizedChunkType
-from .._wire.packet import COMMON_HEADER_SIZE
 from .events import CloseReason, PeerError, PeerShutdown
 from .out_of_the_blue import answer_out_of_the_blue
 from .setup import STOP, on_cookie_ack, on_cookie_echo, on_init, on_init_ack, on_stale_cookie
@@ -52,18 +54,21 @@ def receive_chunks(
 ) -> None:
     """Process the chunks of a packet that carries our verification tag, in their order."""
     carried_data = False
-    a.builder.answer_room = a.config.path_mtu - COMMON_HEADER_SIZE
+    a.builder.answer_room = a.builder.full_answer_room
     for chunk in chunks:
         if type(chunk) is Data and a.state in RECEIVING:
             assert a.tcb is not None
             fault = a.tcb.data_receiver.receive(chunk)
             if fault is not None:
                 a.abort_with(fault)
-                return
+                break
             carried_data = True
         elif _process(a, chunk, header, now) or a.ended:
             break
-    if carried_data and a.tcb is not None:
+    if a.ended:
+        if any(chunk.type == Abort.type for chunk in chunks):
+            a.builder.drop_packets()  # §9.1: a packet with ABORT is never answered
+    elif carried_data:
         _after_data(a)
     if a.state is State.SHUTDOWN_SENT:
         a.ending.heard_from_peer(now)
@@ -81,6 +86,7 @@ def receive_foreign_tag(
     a: Association, header: PacketHeader, chunks: Sequence[Chunk], now: float
 ) -> None:
     """A packet without our tag: the exceptions of RFC 9260 §8.5.1, or out of the blue (§8.4)."""
+    a.builder.answer_room = a.builder.full_answer_room
     first = chunks[0] if chunks else None
     if isinstance(first, Init) and header.verification_tag == 0 and len(chunks) == 1:
         on_init(a, first, header, now)  # rule A
@@ -89,12 +95,18 @@ def receive_foreign_tag(
     elif isinstance(first, CookieEcho):  # rule D
         if on_cookie_echo(a, first, header, now) is not STOP:
             receive_chunks(a, header, chunks[1:], now)
-    elif a.state is State.CLOSED or (isinstance(first, ShutdownAck) and a.state in SETTING_UP):
-        _answer_stranger(a, header, chunks)
-    elif isinstance(first, Abort | ShutdownComplete) and _is_reflected(a, first, header):
-        _process(a, first, header, now)  # rules B and C
+    elif a.state is State.CLOSED or (a.state in SETTING_UP and _has_shutdown_ack(chunks)):
+        _answer_stranger(a, header, chunks)  # rule E
     else:
+        for chunk in chunks:
+            if isinstance(chunk, Abort | ShutdownComplete) and _is_reflected(a, chunk, header):
+                _process(a, chunk, header, now)  # rules B and C
+                return
         a.counters.drop("wrong verification tag")
+
+
+def _has_shutdown_ack(chunks: Sequence[Chunk]) -> bool:
+    return any(isinstance(chunk, ShutdownAck) for chunk in chunks)
 
 
 def _is_reflected(
@@ -138,7 +150,11 @@ def _on_reconfig(a: Association, chunk: ReConfig, header: PacketHeader, now: flo
     assert a.tcb is not None
     if a.tcb.capabilities.reconfiguration:
         a.deliver()  # a reset is told after the messages that came before it
-        a.tcb.stream_reset.receive(chunk, now)
+        if a.tcb.stream_reset.receive(chunk, now):
+            a.tcb.data_receiver.sack_wanted = True  # RFC 6525 §5.2.1: it goes with the answer
+        a.builder.report(a.tcb.stream_reset.take_errors())
+        if a.tcb.stream_reset.answered:
+            a.tcb.error_count = 0  # the peer is there, as an acknowledgement would show
 
 
 # -- supervision and errors (RFC 9260 §8, §3.3.10) ---------------------------------------------------
@@ -176,6 +192,18 @@ def _on_unknown(
     if chunk.report and a.tcb is not None:
         a.builder.report([UnrecognizedChunkType(chunk.unpadded)])
     return None if chunk.continue_processing else STOP
+
+
+def _on_unsupported(
+    a: Association,
+    chunk: IData | ForwardTsn | IForwardTsn,
+    header: PacketHeader,
+    now: float,
+) -> bool | None:
+    """A chunk of an extension that we did not announce is an unknown one."""
+    wire = chunk.encode()
+    length = int.from_bytes(wire[2:4])
+    return _on_unknown(a, UnknownChunk(wire[0], wire[1], wire[4:length]), header, now)
 
 
 def _on_misplaced_init(a: Association, chunk: Init, header: PacketHeader, now: float) -> bool:
@@ -266,6 +294,9 @@ _PROCEDURES: dict[type[Chunk], tuple[frozenset[State], _Procedure]] = {
     ),
     ShutdownComplete: (frozenset({State.SHUTDOWN_ACK_SENT}), _on_shutdown_complete),
     Pad: (OPEN, _on_pad),
+    IData: (OPEN, _on_unsupported),
+    ForwardTsn: (OPEN, _on_unsupported),
+    IForwardTsn: (OPEN, _on_unsupported),
     UnknownChunk: (OPEN, _on_unknown),
     MalformedChunk: (OPEN, _on_malformed),
 }

@@ -29,6 +29,7 @@ from .handshake import (
     PeerSetup,
     cookie_action,
     init_fault,
+    refusal,
 )
 from .states import SETTING_UP, State
 
@@ -43,16 +44,16 @@ STOP: Final = True
 
 
 def on_init(a: Association, init: Init, header: PacketHeader, now: float) -> None:
-    if a.ended:
+    if init.initiate_tag == 0:  # §3.3.2: silently discarded
+        a.counters.drop("INIT with tag 0")
+    elif a.ended:
         a.builder.answer(Abort((OutOfResource(),)).encode(), init.initiate_tag, header)
     elif a.state is State.SHUTDOWN_ACK_SENT:  # §9.2: SHUTDOWN COMPLETE must have been lost
         a.builder.shutdown_due = True
     else:
         local = _local_setup(a)
         answer = a.responder.answer_init(header, init, now=now, local=local, peer=a.peer_address)
-        if answer is None:
-            a.counters.drop("INIT with tag 0")
-        else:
+        if answer is not None:
             a.builder.add_packet(answer)
 
 
@@ -79,12 +80,14 @@ def on_init_ack(a: Association, chunk: InitAck, header: PacketHeader, now: float
         return STOP
     problem = init_fault(chunk)
     if problem is not None:
-        a.builder.answer(Abort((problem,)).encode(), chunk.initiate_tag, header)
+        a.builder.answer(refusal(problem, a.config.path_mtu), chunk.initiate_tag, header)
         if chunk.a_rwnd >= MINIMUM_A_RWND:  # §3.3.3: too small a window changes no state
             a.close(CloseReason.LOCAL_ABORT, (problem,))
         return STOP
     initiator.take_init_ack(chunk, now)
     a.learn_peer(initiator.local, PeerSetup.from_init(chunk, header.source_port), now)
+    if a.refuse_shortage_of_streams():
+        return STOP
     a.state = State.COOKIE_ECHOED
     a.builder.cookie_chunk = cookie_echo = CookieEcho(initiator.cookie).encode()
     room = a.config.path_mtu - COMMON_HEADER_SIZE - len(cookie_echo)
@@ -170,6 +173,8 @@ _PROCEDURES: dict[CookieAction, Callable[[Association, StateCookie, float], bool
 
 
 def on_cookie_ack(a: Association, chunk: CookieAck, header: PacketHeader, now: float) -> None:
+    assert a.initiator is not None  # in COOKIE-ECHOED there is one
+    a.initiator.take_cookie_ack(now)
     a.establish(now)
 
 

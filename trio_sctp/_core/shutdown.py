@@ -23,20 +23,29 @@ class Shutdown:
 
     __slots__ = ("_config", "_rto", "requested", "retransmissions", "t2_shutdown", "t5_guard")
 
-    def __init__(self, config: Config, rto: RetransmissionTimeout) -> None:
+    def __init__(
+        self, config: Config, rto: RetransmissionTimeout, *, requested: bool = False
+    ) -> None:
         self._config = config
         self._rto = rto
-        self.requested = False
+        self.requested = requested
         """The program has asked for the shutdown (it outlives a restart by the peer)."""
         self.retransmissions = 0
         self.t2_shutdown = Timer("T2-shutdown")
         self.t5_guard = Timer("T5-shutdown-guard")
 
-    def sent(self, now: float) -> None:
-        """SHUTDOWN or SHUTDOWN ACK goes out: (re)start T2, and T5 with the first SHUTDOWN."""
-        self.t2_shutdown.start(now, self._rto.rto)
-        if not self.t5_guard.running:
+    def begin(self, now: float, *, guarded: bool) -> None:
+        """The first SHUTDOWN (which the guard bounds) or SHUTDOWN ACK goes out."""
+        self.retransmissions = 0
+        if guarded:
             self.t5_guard.start(now, self._config.shutdown_guard)
+        else:
+            self.t5_guard.stop()  # it is the sender of SHUTDOWN that has one
+        self.sent(now)
+
+    def sent(self, now: float) -> None:
+        """SHUTDOWN or SHUTDOWN ACK goes out: (re)start T2."""
+        self.t2_shutdown.start(now, self._rto.rto)
 
     def heard_from_peer(self, now: float) -> None:
         """Any packet of the peer clears the count and gives it time (§9.2)."""

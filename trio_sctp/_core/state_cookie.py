@@ -50,11 +50,11 @@ class StateCookie(NamedTuple):
 class CookieJar:
     """Seals State Cookies and opens only those that it sealed."""
 
-    __slots__ = ("_generation", "_rng", "_secret_born", "_secret_life", "_secrets")
+    __slots__ = ("_generation", "_rng", "_secret_born", "_secrets", "secret_life")
 
     def __init__(self, rng: Random, *, secret_life: float) -> None:
         self._rng = rng
-        self._secret_life = secret_life
+        self.secret_life = secret_life
         self._secrets: dict[int, bytes] = {}
         self._generation = 0
         self._secret_born = 0.0
@@ -84,7 +84,7 @@ class CookieJar:
         return StateCookie._make((*fields, capabilities, local_tie_tag, peer_tie_tag))
 
     def _rotate(self, now: float) -> None:
-        if self._secrets and now - self._secret_born < self._secret_life:
+        if self._secrets and now - self._secret_born < self.secret_life:
             return
         previous = self._secrets.get(self._generation & 0xFF)
         kept = {} if previous is None else {self._generation & 0xFF: previous}

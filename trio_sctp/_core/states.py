@@ -19,6 +19,8 @@ class State(enum.Enum):
     SHUTDOWN_RECEIVED = "SHUTDOWN-RECEIVED"
     SHUTDOWN_ACK_SENT = "SHUTDOWN-ACK-SENT"
 
+    __hash__ = object.__hash__  # several times per packet, and Enum's own is written in Python
+
 
 OPEN = frozenset(State) - {State.CLOSED}
 SETTING_UP = frozenset({State.COOKIE_WAIT, State.COOKIE_ECHOED})

@@ -100,6 +100,7 @@ class StreamReset:
         "_send_queue",
         "_sender",
         "_waiting",
+        "answered",
         "deferred",
         "errors",
         "inbound_streams",
@@ -136,7 +137,9 @@ class StreamReset:
         self.inbound_streams = inbound_streams
         self.timer = Timer("Re-configuration")
         self.errors: list[ErrorCause] = []
-        """Causes to report to the peer in an ERROR chunk; whoever reports them clears the list."""
+        """Causes to report to the peer in an ERROR chunk, see `take_errors`."""
+        self.answered = False
+        """The last RE-CONFIG chunk answered a request of ours: the peer is there."""
         self.pending = False
         """Something is to be sent, or waits for streams to become ready or for the peer."""
 
@@ -186,6 +189,11 @@ class StreamReset:
             self._incoming_wanted[ids[begin : begin + limit]] = None
         self.pending = True
 
+    def take_errors(self) -> list[ErrorCause]:
+        """The causes to report now; nobody gets them twice."""
+        errors, self.errors = self.errors, []
+        return errors
+
     def replace_config(self, config: Config) -> None:
         self._config = config
 
@@ -193,6 +201,7 @@ class StreamReset:
 
     def receive(self, chunk: ReConfig, now: float) -> bool:
         """Take a RE-CONFIG chunk (§5.2.1).  True: a SACK should go back with the answer."""
+        self.answered = False
         self.data_advanced(now)
         parameters = self._known_parameters(chunk)
         if tuple(sorted([parameter.type for parameter in parameters])) not in _COMBINATIONS:
@@ -209,24 +218,27 @@ class StreamReset:
         self._update()
         return bool(requests)
 
-    def data_advanced(self, now: float) -> None:
+    def data_advanced(self, now: float) -> bool:
         """The cumulative TSN of what we received has moved: perform a reset that waited for it.
 
         Messages that were complete by then have to be told to the program before the reset.
+        True: it was performed, and a SACK should go with the answer (§5.2.1).
         """
         deferred = self.deferred
-        if deferred is not None and self._receiver.cumulative_tsn_ack >= deferred.last_tsn:
-            # RFC 6525 §5.2.2 E3 to E6
-            self.deferred = None
-            self._on_incoming_reset(deferred.stream_ids)
-            # A peer that was told "in progress" may ask for the same under a new number before it
-            # hears that it is done: that is no second reset.
-            self._performed_late = (deferred.last_tsn, deferred.stream_ids)
-            response = _response(deferred.sn, ReConfigResult.SUCCESS_PERFORMED)
-            if deferred.sn in self._answered:
-                self._answered[deferred.sn] = response
-            self._respond([response])
-            self.pending = True
+        if deferred is None or self._receiver.cumulative_tsn_ack < deferred.last_tsn:
+            return False
+        # RFC 6525 §5.2.2 E3 to E6
+        self.deferred = None
+        self._on_incoming_reset(deferred.stream_ids)
+        # A peer that was told "in progress" may ask for the same under a new number before it
+        # hears that it is done: that is no second reset.
+        self._performed_late = (deferred.last_tsn, deferred.stream_ids)
+        response = _response(deferred.sn, ReConfigResult.SUCCESS_PERFORMED)
+        if deferred.sn in self._answered:
+            self._answered[deferred.sn] = response
+        self._respond([response])
+        self.pending = True
+        return True
 
     def handle_timeout(self, now: float) -> bool:
         """`timer` has expired.  True: a request stayed unanswered, count an error (§5.1.1)."""
@@ -322,6 +334,7 @@ class StreamReset:
         request = self._outstanding
         if request is None or not request.answers_to(response.response_sn):
             return  # RFC 6525 §5.2.7 H1: not what we wait for
+        self.answered = True
         result = response.result
         if result == ReConfigResult.IN_PROGRESS:
             self._receive_in_progress(request, now)
@@ -389,7 +402,8 @@ class StreamReset:
                 known.append(parameter)
                 continue
             if parameter.report:
-                self.errors.append(UnrecognizedParameters(parameter.encode()))
+                whole = parameter.encode()
+                self.errors.append(UnrecognizedParameters(whole[: self._max_chunk - 8]))
             if not parameter.continue_processing:
                 break
         return known
@@ -456,6 +470,7 @@ class StreamReset:
             and isinstance(own.parameter, IncomingSsnResetRequest)
             and own.answers_to(request.response_sn)
         ):
+            self.answered = True
             self._finish(own, succeeded=True)  # E1: this is its answer
         stream_ids = tuple(dict.fromkeys(request.stream_ids))
         if stream_ids and max(stream_ids) >= self.inbound_streams:

@@ -115,7 +115,7 @@ class DataReceiver:
         else:
             tsn = unwrap32(chunk.tsn, tsn)
             self._sack_now = True  # §6.7: a gap, or one that is being filled; §6.2: all other cases
-            if not self._admit(tsn, len(chunk.payload)):
+            if not self._admit(tsn):
                 return OutOfResource() if self._window.is_exhausted else None
         if chunk.stream_id >= self.inbound_streams:
             self._report_stream(chunk.stream_id)
@@ -205,7 +205,7 @@ class DataReceiver:
         self.sack_wanted = True
         return True
 
-    def _admit(self, tsn: int, size: int) -> bool:
+    def _admit(self, tsn: int) -> bool:
         """Whether to keep a chunk that did not come in order, or while the window is used up."""
         tracker = self._tracker
         if tsn in tracker:
@@ -213,7 +213,7 @@ class DataReceiver:
             tracker.observe(tsn)
             return False
         too_far = tsn - tracker.cumulative_tsn_ack > MAX_TSNS_AHEAD
-        if too_far or not self._window.admits(tsn, size):
+        if too_far or not self._window.admits(tsn):
             self.dropped_chunks += 1
             return False
         return tracker.observe(tsn)

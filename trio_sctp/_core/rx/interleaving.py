@@ -19,6 +19,9 @@ from .reassembly_queue import NO_BEGINNING, TOO_LONG
 
 __all__ = ["InterleavedReassemblyQueue"]
 
+PARTIAL_OVERHEAD: Final = 3 * HELD_OVERHEAD
+"""Charged for a message that is not whole, besides its bytes and fragments."""
+
 _new_message = tuple.__new__  # half the price of calling the NamedTuple
 
 REPEATED: Final = "a fragment of an interleaved message came twice"
@@ -51,7 +54,7 @@ class _PartialMessage:
     @property
     def charge(self) -> int:
         fragments = len(self.parts) + len(self.early)
-        return HELD_OVERHEAD + self.size + fragments * FRAGMENT_OVERHEAD
+        return PARTIAL_OVERHEAD + self.size + fragments * FRAGMENT_OVERHEAD
 
     @property
     def whole(self) -> bool:
@@ -192,13 +195,15 @@ class InterleavedReassemblyQueue(MessageOrdering):
             siblings = self._partial[key] = _PartialMessages(chunk.mid)
         mid = unwrap32(chunk.mid, siblings.reference)
         partial = siblings.get(mid, tsn)
-        before = partial.charge if partial.size else 0
+        charge = FRAGMENT_OVERHEAD + len(chunk.payload)
+        if not partial.size:
+            charge += PARTIAL_OVERHEAD
         problem = partial.add(chunk, tsn)
         if problem is not None:
             return problem
-        self.charge += partial.charge - before
-        self.unfinished += partial.charge - before
-        self._partial_charge += partial.charge - before
+        self.charge += charge
+        self.unfinished += charge
+        self._partial_charge += charge
         if partial.size > self._max_message_size:
             return TOO_LONG
         if partial.whole:

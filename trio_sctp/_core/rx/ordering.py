@@ -33,6 +33,7 @@ class MessageOrdering(ABC):
 
     __slots__ = (
         "_deferred",
+        "_epochs",
         "_expected",
         "_held_back",
         "_waiting",
@@ -45,12 +46,13 @@ class MessageOrdering(ABC):
 
     def __init__(self) -> None:
         self.ready: deque[Message] = deque()
-        """Messages for the program; whoever takes one reports it to `consume` later."""
+        """Messages for the program, each charged until `ReceiveWindow.consumed`."""
         self.charge = 0
         """What everything weighs that is held, or was taken and not consumed."""
         self.unfinished = 0
         """The part of `charge` that the program cannot have yet."""
-        self._expected: dict[int, int] = {}  # stream id: next sequence number
+        self._expected: dict[int, int] = {}  # stream id: next number, if not the first one
+        self._epochs: dict[int, int] = {}  # stream id: first number, if not 0 and messages wait
         self._waiting: dict[int, list[tuple[int, int, Message]]] = {}  # heaps: number, last TSN
         self._deferred: tuple[frozenset[int], int] | None = None
         self._held_back: list[tuple[Message, int, int]] = []
@@ -69,9 +71,10 @@ class MessageOrdering(ABC):
     ) -> None:
         """Give up what the peer has abandoned: partial messages, and turns that never come."""
 
-    def consume(self, size: int) -> None:
-        """The program is done with a message of this many bytes."""
-        self.charge -= min(size + HELD_OVERHEAD, self.charge - self.unfinished)
+    @property
+    def unread(self) -> int:
+        """What the messages weigh that are ready, or taken and not consumed."""
+        return self.charge - self.unfinished
 
     # -- turns (RFC 9260 §6.6) ---------------------------------------------------------------------
 
@@ -84,7 +87,7 @@ class MessageOrdering(ABC):
         elif message.unordered:
             self.ready.append(message)
         else:
-            expected = self._expected.get(stream_id, 0)
+            expected = self._next(stream_id)
             ahead = (message.sequence_number - expected) & self.sequence_mask
             if ahead:
                 self.unfinished += HELD_OVERHEAD + len(message.payload)
@@ -93,6 +96,11 @@ class MessageOrdering(ABC):
             else:
                 self.ready.append(message)
                 self._release(stream_id, expected + 1, expected)
+
+    def _next(self, stream_id: int) -> int:
+        """The number whose turn it is."""
+        expected = self._expected.get(stream_id)
+        return self._epochs.get(stream_id, 0) if expected is None else expected
 
     def _release(self, stream_id: int, expected: int, delivered: int) -> None:
         """Deliver what waits below ``expected``, then what follows without a gap.
@@ -112,18 +120,19 @@ class MessageOrdering(ABC):
                 expected = max(expected, sequence + 1)
             if not heap:
                 del self._waiting[stream_id]
+                self._epochs.pop(stream_id, None)
         self._expected[stream_id] = expected
 
     def _skip(self, stream_id: int, sequence_number: int) -> None:
         """Wait no longer for numbers up to this one, as on the wire (RFC 3758 §3.6)."""
-        expected = self._expected.get(stream_id, 0)
+        expected = self._next(stream_id)
         ahead = (sequence_number - expected) & self.sequence_mask
         if ahead <= self.sequence_mask >> 1:  # otherwise it is behind: delivered or skipped before
             self._release(stream_id, expected + ahead + 1, expected - 1)
 
     def _is_behind(self, stream_id: int, sequence_number: int) -> bool:
         """Whether that number, as on the wire, was delivered or skipped."""
-        ahead = (sequence_number - self._expected.get(stream_id, 0)) & self.sequence_mask
+        ahead = (sequence_number - self._next(stream_id)) & self.sequence_mask
         return ahead > self.sequence_mask >> 1
 
     def _throw_away(self, message: Message) -> None:
@@ -138,39 +147,39 @@ class MessageOrdering(ABC):
         self._deferred = frozenset(stream_ids), last_tsn
 
     def reset_streams(self, stream_ids: Collection[int]) -> None:
-        """Expect number 0 next on these streams (none: on all); release what was held back.
-
-        Messages that came early for the time after the reset wait under numbers of the next epoch,
-        the next multiple of the number space.  What waited for a turn of the time before is thrown
-        away: all that could have preceded it has arrived.
-        """
-        waiting, mask = self._waiting, self.sequence_mask
-        epochs = [
-            (stream_id, (self._expected.get(stream_id, 0) + mask) & ~mask)
-            for stream_id in (stream_ids or waiting)
-            if stream_id in waiting
-        ]
-        if stream_ids:
-            for stream_id in stream_ids:
-                self._expected.pop(stream_id, None)
+        """Expect number 0 next on these streams (none: on all); release what was held back."""
+        if stream_ids or self._waiting:
+            for stream_id in stream_ids or list(self._expected):
+                self._reset(stream_id)
         else:
             self._expected.clear()
-        for stream_id, epoch in epochs:
-            heap = waiting[stream_id]
-            while heap and heap[0][0] < epoch:
-                self._throw_away(heappop(heap)[2])
+        self._deferred = None
+        held_back, self._held_back = self._held_back, []  # step E4
+        for message, first_tsn, last_tsn in held_back:
+            self.unfinished -= HELD_OVERHEAD + len(message.payload)
+            self._finish(message, first_tsn, last_tsn)
+
+    def _reset(self, stream_id: int) -> None:
+        """Begin an epoch: its numbers are those from the next multiple of the number space on.
+
+        Messages that came early for the time after the reset wait under such numbers.  What waited
+        for a turn of the time before is thrown away: all that could have preceded it has arrived.
+        """
+        expected = self._expected.pop(stream_id, None)
+        heap = self._waiting.get(stream_id)
+        if expected is None or heap is None:
+            return  # nothing has gone by since the last reset, or nothing waits
+        mask = self.sequence_mask
+        epoch = (expected + mask) & ~mask
+        while heap and heap[0][0] < epoch:
+            self._throw_away(heappop(heap)[2])
+        if heap and heap[0][0] > epoch:
+            self._epochs[stream_id] = epoch
+        else:
             self._release(stream_id, epoch, epoch - 1)
-        self._end_deferral()
 
     def _is_held_back(self, stream_id: int, first_tsn: int) -> bool:
         if self._deferred is None:
             return False
         stream_ids, last_tsn = self._deferred
         return first_tsn > last_tsn and (not stream_ids or stream_id in stream_ids)
-
-    def _end_deferral(self) -> None:
-        self._deferred = None
-        held_back, self._held_back = self._held_back, []  # step E4
-        for message, first_tsn, last_tsn in held_back:
-            self.unfinished -= HELD_OVERHEAD + len(message.payload)
-            self._finish(message, first_tsn, last_tsn)

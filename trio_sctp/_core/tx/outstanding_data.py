@@ -9,6 +9,8 @@ A SACK costs what it newly acknowledges plus its gap blocks, whatever a peer put
   TSN below the highest one that it newly acknowledges (HTNA).  Hence a TSN has three of them exactly if
   it is below the third highest HTNA seen so far.  That mark only ever rises, and a pointer that follows
   it visits each TSN once.
+* Data that a peer has taken back may be acknowledged and taken back again for the price of one small
+  SACK.  After `MAX_RENEGED_CHUNKS` a peer's gap ack blocks are ignored: they are advisory (§7.1).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ MARKED: Final = 2
 """To be retransmitted, and not in flight until then."""
 
 MISS_INDICATIONS = 3
+MAX_RENEGED_CHUNKS = 2**16
 
 Range = tuple[int, int]
 """The first and the last TSN of a run."""
@@ -39,9 +42,7 @@ class OutstandingChunk:
 
     __slots__ = ("fast_retransmitted", "message", "payload_size", "state", "tsn", "wire")
 
-    def __init__(
-        self, tsn: int, wire: bytes, payload_size: int, message: OutgoingMessage
-    ) -> None:
+    def __init__(self, tsn: int, wire: bytes, payload_size: int, message: OutgoingMessage) -> None:
         self.tsn = tsn
         self.wire = wire
         self.payload_size = payload_size
@@ -56,6 +57,7 @@ class OutstandingData:
     __slots__ = (
         "_htna",
         "_marked",
+        "_reneged_chunks",
         "_scanned",
         "acked_messages",
         "chunks",
@@ -82,6 +84,7 @@ class OutstandingData:
         self._marked: list[int] = []  # a heap; may hold TSNs that were acknowledged since
         self._htna: list[int] = []  # the three highest, ascending
         self._scanned = initial_tsn
+        self._reneged_chunks = 0
 
     def add(self, wire: bytes, payload_size: int, message: OutgoingMessage) -> None:
         """A chunk goes out for the first time, under `next_tsn`."""
@@ -96,37 +99,38 @@ class OutstandingData:
     def acknowledge_to(self, cumulative_tsn_ack: int) -> int:
         """Everything up to here has arrived; returns the bytes that this newly acknowledges."""
         pop = self.chunks.pop
-        newly_acked = flight = flight_payload = 0
+        finished = self.acked_messages
+        flight = flight_payload = marked = marked_size = 0
         for tsn in range(self.cumulative_tsn_ack + 1, cumulative_tsn_ack + 1):
             chunk = pop(tsn)
             payload_size = chunk.payload_size
-            state = chunk.state
-            if state != ACKED:
-                size = len(chunk.wire)
-                newly_acked += size
-                if state == IN_FLIGHT:
-                    flight += size
-                    flight_payload += payload_size
-                else:
-                    self.marked_count -= 1
+            if chunk.state == IN_FLIGHT:
+                flight += len(chunk.wire)
+                flight_payload += payload_size
+            elif chunk.state == MARKED:
+                marked += 1
+                marked_size += len(chunk.wire)
             message = chunk.message
-            message.unacked -= payload_size
-            if not message.unacked:
-                self.acked_messages.append(message)
+            message.unacked = unacked = message.unacked - payload_size
+            if not unacked:
+                finished.append(message)
         self.flight_size -= flight
         self.flight_payload -= flight_payload
+        self.marked_count -= marked
         self.cumulative_tsn_ack = cumulative_tsn_ack
         if self.gap_ranges and self.gap_ranges[0][0] <= cumulative_tsn_ack:
             self.gap_ranges = _above(self.gap_ranges, cumulative_tsn_ack)
-        return newly_acked
+        return flight + marked_size
 
     def acknowledge_ranges(self, ranges: list[Range]) -> tuple[int, int | None, bool]:
         """What the gap ack blocks say, as sorted ranges above the cumulative TSN ack.
 
-        Returns the bytes newly acknowledged, the highest TSN among them (HTNA) and
-        whether the peer took back what it had acknowledged before.
+        Returns the bytes newly acknowledged, the TSN below which this is a miss indication for all
+        that is missing (HTNA) and whether the peer took back what it had acknowledged before.
         """
         old = self.gap_ranges
+        if self._reneged_chunks > MAX_RENEGED_CHUNKS:
+            ranges = []
         if ranges == old:
             return 0, None, False
         self.gap_ranges = ranges
@@ -146,10 +150,20 @@ class OutstandingData:
                 chunk.state = ACKED
             htna = last
         reneged = _subtract(old, ranges)
-        for first, last in reneged:
-            for tsn in range(first, last + 1):
-                self._put_in_flight(chunks[tsn])
+        if reneged:
+            htna = max(htna or 0, self._take_back(reneged))
         return newly_acked, htna, bool(reneged)
+
+    def _take_back(self, reneged: list[Range]) -> int:
+        """These are missing again (§6.2.1 D iii); returns the TSN above the last of them."""
+        for first, last in reneged:
+            self._reneged_chunks += last - first + 1
+            for tsn in range(first, last + 1):
+                self._put_in_flight(self.chunks[tsn])
+        # earlier miss indications were not for these: count anew
+        self._htna.clear()
+        self._scanned = min(self._scanned, reneged[0][0])
+        return reneged[-1][1] + 1
 
     def is_acknowledged(self, tsn: int) -> bool:
         chunk = self.chunks.get(tsn)
@@ -188,14 +202,19 @@ class OutstandingData:
         return found
 
     def mark_all(self) -> None:
-        """T3-rtx has expired: all that is in flight counts as lost, gap-acked chunks do not."""
+        """All that is in flight counts as lost; what gap ack blocks acknowledged does not."""
+        first = self.cumulative_tsn_ack + 1
+        if self.gap_ranges and self.gap_ranges[0][0] == first:
+            # The peer contradicts itself: by its cumulative TSN ack it misses this one.  Nobody else
+            # would ever send it again.
+            self.acknowledge_ranges(_above(self.gap_ranges, first))
         for chunk in self.chunks.values():
             if chunk.state == IN_FLIGHT:
                 self._mark(chunk)
         self._marked = [tsn for tsn, chunk in self.chunks.items() if chunk.state == MARKED]
         # misses are counted anew, of what is sent from here on
         self._htna.clear()
-        self._scanned = self.cumulative_tsn_ack + 1
+        self._scanned = first
 
     def _mark(self, chunk: OutstandingChunk) -> None:
         chunk.state = MARKED

@@ -30,15 +30,18 @@ class RetransmissionQueue:
     """Sends an association's data and brings it to the peer in spite of losses."""
 
     __slots__ = (
+        "_burst_is_over",
         "_burst_limit",
         "_config",
         "_cwnd_was_full",
         "_data",
         "_fast_retransmit_due",
         "_last_sent_at",
+        "_least_fragment",
         "_one_packet_only",
         "_pmdcs",
         "_probe_due",
+        "_probe_interval",
         "_recovery_point",
         "_rto",
         "_sack_since_expiry",
@@ -69,7 +72,9 @@ class RetransmissionQueue:
         self._config = config
         self._send_queue = send_queue
         self._rto = rto
-        self._pmdcs = path_mtu - COMMON_HEADER_SIZE
+        self._pmdcs = (path_mtu - COMMON_HEADER_SIZE) & ~3  # chunks are padded
+        # less of a message is not worth a fragment of its own at the end of a packet
+        self._least_fragment = (self._pmdcs - DATA_HEADER_SIZE) >> 1
         self._data = OutstandingData(initial_tsn)
         self.congestion = CongestionController(config, pmdcs=self._pmdcs)
         self.peer_rwnd = peer_rwnd
@@ -85,14 +90,16 @@ class RetransmissionQueue:
         self._recovery_point: int | None = None
         self._fast_retransmit_due = False
         self._burst_limit = 0
+        self._burst_is_over = True
         self._cwnd_was_full = False
         self._one_packet_only = False
-        self._last_sent_at = -math.inf
+        self._last_sent_at = math.inf  # never idle before the first data
         # the TSN whose round trip is being measured, one at a time (§6.3.1 C4)
         self._timed_tsn: int | None = None
         self._timed_at = 0.0
         # zero window probing (§6.1 A)
         self._window_closed = False
+        self._probe_interval = 0.0  # T3-rtx runs for so long instead of the RTO; 0: not probing
         self._probe_due = False
         self._sack_since_expiry = False
         self.allow_burst()
@@ -146,46 +153,55 @@ class RetransmissionQueue:
         if highest >= data.next_tsn:  # §12.4: the association is to be aborted
             self.never_sent_acknowledged = True
             return False
-        self.allow_burst()
         advanced = cumulative > data.cumulative_tsn_ack
         acked = data.acknowledge_to(cumulative) if advanced else 0
         gap_acked, htna, reneged = data.acknowledge_ranges(ranges)
         acked += gap_acked
-        if acked:
+        self.allow_burst(acked)
+        if progress := advanced or acked > 0:
             self._after_acknowledgement(acked, now)
         if self._recovery_point is not None:
-            if cumulative >= self._recovery_point:  # D iv
-                self._recovery_point = None
+            if cumulative >= self._recovery_point:
+                self._leave_fast_recovery()
             elif advanced and ranges:
-                htna = ranges[-1][1]  # §7.2.4: in recovery all that is reported missing counts
+                # §7.2.4: in recovery all that is reported missing counts
+                htna = max(htna or 0, ranges[-1][1])
         if htna is not None and data.count_misses(htna):
             self._enter_fast_recovery()
-        self.peer_rwnd = max(0, sack.a_rwnd - data.flight_payload)  # D ii
-        self._window_closed = sack.a_rwnd < self._pmdcs
-        self._sack_since_expiry = True
+        self._learn_window(sack.a_rwnd, progress, now)
         self._manage_t3(advanced, reneged, now)
-        return acked > 0
+        return progress
 
     def handle_cumulative_ack(self, cumulative_tsn_ack: int, now: float) -> bool:
         """Process what a SHUTDOWN chunk acknowledges; it says nothing about gaps (§3.3.8)."""
         data = self._data
         cumulative = unwrap32(cumulative_tsn_ack, data.cumulative_tsn_ack)
-        if cumulative >= data.next_tsn:
+        if cumulative >= data.next_tsn:  # §12.4
             self.never_sent_acknowledged = True
             return False
         if cumulative <= data.cumulative_tsn_ack:
             return False
+        window = self.peer_rwnd + data.flight_payload  # nothing newer is known of it
         acked = data.acknowledge_to(cumulative)
+        self.allow_burst(acked)
         self._after_acknowledgement(acked, now)
+        if self._recovery_point is not None and cumulative >= self._recovery_point:
+            self._leave_fast_recovery()
+        self._learn_window(window, acknowledged=True, now=now)
         self._manage_t3(advanced=True, reneged=False, now=now)
         return True
 
     def handle_t3_expiry(self, now: float) -> bool:
         """T3-rtx has expired (§6.3.3).  True if that counts as an error of the peer (§8.1)."""
-        probing = self._window_closed
+        nothing_sent = not self._data.chunks  # the timer ran for a zero window probe
+        closed, probing = self._window_closed, self._probe_interval > 0
         answered, self._sack_since_expiry = self._sack_since_expiry, False
-        self._rto.back_off()  # E2
-        if not self._data.chunks:  # nothing was sent: the peer's window has stayed closed
+        if closed:  # §6.1 A: the interval between probes grows, whoever drops them
+            interval = self._probe_interval or self._rto.rto
+            self._probe_interval = min(2 * interval, self._config.rto_max)
+        if not (closed and (answered or nothing_sent)):
+            self._rto.back_off()  # E2
+        if nothing_sent:
             self._probe_due = True
             self.allow_burst()
             return False
@@ -193,7 +209,7 @@ class RetransmissionQueue:
             self.congestion.on_timeout()  # E1
             self._one_packet_only = True
         self.mark_all_for_retransmission(now)  # E3
-        return not (probing and answered)
+        return not (closed and answered)
 
     def mark_all_for_retransmission(self, now: float) -> None:
         """All that is in flight counts as lost."""
@@ -205,15 +221,18 @@ class RetransmissionQueue:
         self._timed_tsn = None  # C5: Karn's rule
         self.allow_burst()
 
-    def allow_burst(self) -> None:
+    def allow_burst(self, acked: int = 0) -> None:
         """Something happened that lets new data out: Max.Burst packets beyond the flight (§6.1 D).
 
-        It is measured before a SACK takes effect, so what the SACK acknowledges may be replaced in
-        full however many packets it is.
+        The flight is that before a SACK took effect, so what it acknowledges is replaced in full.
+        The burst grows with ``acked``, the bytes that it acknowledged: a SACK for a whole batch
+        of packets lets out what one for every second packet would have done.
         """
-        limit = self._data.flight_size + self._config.max_burst * self._pmdcs
-        if limit > self._burst_limit:
+        burst = max(acked, self._config.max_burst * self._pmdcs)
+        limit = self._data.flight_size + acked + burst
+        if self._burst_is_over or limit > self._burst_limit:
             self._burst_limit = limit
+            self._burst_is_over = False
 
     def replace_config(self, config: Config) -> None:
         self._config = config
@@ -221,69 +240,77 @@ class RetransmissionQueue:
 
     def adopt_peer(self, peer_rwnd: int, now: float) -> None:
         """Another incarnation of the peer answers: it has none of what was sent."""
+        self._data.acknowledge_ranges([])
         self.mark_all_for_retransmission(now)
         self.peer_rwnd = peer_rwnd
+        self._window_closed = False
+        self._end_probing()
 
     # -- out ---------------------------------------------------------------------------------------
 
     def chunks_to_send(self, room: int, now: float) -> list[bytes]:
         """The DATA chunks for one packet with ``room`` bytes for them; none if none may go now."""
-        data = self._data
+        data, queue = self._data, self._send_queue
         chunks: list[bytes] = []
+        room &= ~3  # chunks are padded
         # rule B: one packet may exceed cwnd, hence this is asked once per packet
-        self._cwnd_was_full = full = data.flight_size >= self.congestion.cwnd or (
+        full = data.flight_size >= self.congestion.cwnd or (
             self._one_packet_only and data.flight_size > 0  # §7.2.3
         )
         if data.marked_count:
             chunks = self._retransmissions(room, full, now)
             room -= sum(map(len, chunks))
         # rule C: new data only after all that is marked; rule D: and no more than a burst of it
-        may_send_new = not (full or data.marked_count)
-        within_burst = chunks or data.flight_size < self._burst_limit
-        if may_send_new and within_burst and self._send_queue.unsent_bytes:
+        if (
+            queue.unsent_bytes
+            and not (full or data.marked_count)
+            and (chunks or data.flight_size < self._burst_limit)
+        ):
             self._add_new_data(chunks, room, now)
+        self._cwnd_was_full = data.flight_size >= self.congestion.cwnd or (
+            self._one_packet_only and (data.marked_count or queue.unsent_bytes) > 0
+        )
         if not chunks:
-            self._burst_limit = 0  # until something happens that lets more out
+            self._burst_is_over = True
         return chunks
 
     def _add_new_data(self, chunks: list[bytes], room: int, now: float) -> None:
         data, queue = self._data, self._send_queue
-        if not data.flight_size and self._last_sent_at != -math.inf:
-            self.congestion.on_idle(now - self._last_sent_at, self._rto.rto)
-        cwnd = self.congestion.cwnd
-        least = (self._pmdcs - DATA_HEADER_SIZE) >> 1
-        first_tsn = data.next_tsn
-        while room > DATA_HEADER_SIZE:
-            payload_room = room - DATA_HEADER_SIZE
-            size = queue.next_size(payload_room)
-            if not size or (size == payload_room < least):
-                break  # nothing more, or only a small piece of a message would fit
-            if size > self.peer_rwnd and not self._may_probe(bool(chunks), now):  # rule A
+        cwnd, pmdcs, peer_rwnd = self.congestion.cwnd, self._pmdcs, self.peer_rwnd
+        first_tsn, was_idle = data.next_tsn, not data.flight_size
+        while room > DATA_HEADER_SIZE and (message := queue.next_message()) is not None:
+            size = len(message.payload) - message.offset
+            if size > room - DATA_HEADER_SIZE:
+                size = room - DATA_HEADER_SIZE
+                if size < self._least_fragment:
+                    break
+            if size > peer_rwnd and not self._may_probe(bool(chunks), now):  # rule A
                 break
-            message, payload, flags = queue.produce(payload_room)
+            flags, payload = queue.take(message, size)
             if flags & BEGINNING:
                 self.unacknowledged_messages += 1
-            chunk_size = DATA_HEADER_SIZE + size
+            peer_rwnd -= size  # §6.2.1 B
             if (
-                self.shutdown_pending
-                or data.flight_size + chunk_size >= cwnd
-                or size >= self.peer_rwnd
+                peer_rwnd < pmdcs
+                or data.flight_size + DATA_HEADER_SIZE + size >= cwnd
+                or self.shutdown_pending
             ):
-                flags |= IMMEDIATE
-            tsn = data.next_tsn
+                flags |= IMMEDIATE  # we benefit from a SACK at once (§6.1)
             wire = encode_data(
-                flags, tsn & MASK32, message.stream_id, message.ssn, message.ppid, payload
+                flags, data.next_tsn & MASK32, message.stream_id, message.ssn, message.ppid, payload
             )
             data.add(wire, size, message)
-            self.peer_rwnd = max(0, self.peer_rwnd - size)  # §6.2.1 B
             chunks.append(wire)
             room -= len(wire)
         if data.next_tsn != first_tsn:
+            self.peer_rwnd = max(0, peer_rwnd)
+            if was_idle:  # the packet that ends it fits in any window, the next one may not
+                self.congestion.on_idle(now - self._last_sent_at, self._rto.rto)
             self._last_sent_at = now
             if self._timed_tsn is None:
                 self._timed_tsn, self._timed_at = first_tsn, now
             if not self.t3_rtx.running:  # §6.3.2 R1
-                self.t3_rtx.start(now, self._rto.rto)
+                self._start_t3(now)
 
     def _may_probe(self, bundled: bool, now: float) -> bool:
         """Whether one chunk may go out although the peer has no room (§6.1 A).
@@ -294,10 +321,11 @@ class RetransmissionQueue:
             return False
         if self._probe_due:
             self._probe_due = False
-            self._window_closed = True
             return True
         if not self.t3_rtx.running:
-            self.t3_rtx.start(now, self._rto.rto)
+            self._window_closed = True
+            self._probe_interval = self._probe_interval or self._rto.rto
+            self._start_t3(now)
         return False
 
     def _retransmissions(self, room: int, cwnd_is_full: bool, now: float) -> list[bytes]:
@@ -319,7 +347,7 @@ class RetransmissionQueue:
             if self._timed_tsn is not None and chunk.tsn <= self._timed_tsn:
                 self._timed_tsn = None  # §6.3.1 C5
             if not self.t3_rtx.running or chunk.tsn == data.cumulative_tsn_ack + 1:
-                self.t3_rtx.start(now, self._rto.rto)  # §6.1, §7.2.4 step 4
+                self._start_t3(now)  # §6.1, §7.2.4 step 4
             chunks.append(wire)
             room -= len(wire)
         if chunks:
@@ -359,9 +387,7 @@ class RetransmissionQueue:
         )
         if data.acked_messages:
             self.unacknowledged_messages -= len(data.acked_messages)
-            acknowledged = self._send_queue.acknowledged
-            for message in data.acked_messages:
-                acknowledged(message)
+            self._send_queue.acknowledged(data.acked_messages)
             data.acked_messages.clear()
 
     def _enter_fast_recovery(self) -> None:
@@ -371,9 +397,32 @@ class RetransmissionQueue:
             self._recovery_point = self._data.next_tsn - 1  # step 6
             self._fast_retransmit_due = True  # step 3
 
+    def _leave_fast_recovery(self) -> None:
+        """All that was outstanding at its begin is acknowledged (§6.2.1 D iv)."""
+        self._recovery_point = None
+        self._fast_retransmit_due = False
+
     def _manage_t3(self, advanced: bool, reneged: bool, now: float) -> None:
         data = self._data
         if not data.chunks:
             self.t3_rtx.stop()  # §6.3.2 R2
         elif advanced or (reneged and not self.t3_rtx.running):
-            self.t3_rtx.start(now, self._rto.rto)  # R3, R4
+            self._start_t3(now)  # R3, R4
+
+    def _start_t3(self, now: float) -> None:
+        self.t3_rtx.start(now, self._probe_interval or self._rto.rto)
+
+    def _learn_window(self, a_rwnd: int, acknowledged: bool, now: float) -> None:
+        """What the peer has room for, after all else that a SACK says (§6.2.1 D ii)."""
+        self._sack_since_expiry = True
+        self._window_closed = closed = a_rwnd < self._pmdcs
+        if self._probe_interval and (acknowledged or not closed):
+            self._end_probing()
+            if not closed and self._data.flight_size:
+                # The peer had no room for the probe and has some now: do not wait for T3-rtx.
+                self.mark_all_for_retransmission(now)
+        self.peer_rwnd = max(0, a_rwnd - self._data.flight_payload)
+
+    def _end_probing(self) -> None:
+        self._probe_interval = 0.0
+        self._probe_due = False

@@ -7,7 +7,7 @@ asks it for the next stream whenever it may choose, and tells it when a message 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,20 +42,17 @@ class RoundRobin(StreamScheduler):
     __slots__ = ("_active",)
 
     def __init__(self) -> None:
-        self._active: deque[OutboundStream] = deque()
+        # first the stream whose turn it is; every step costs the same for any number of streams
+        self._active: OrderedDict[OutboundStream, None] = OrderedDict()
 
     def activate(self, stream: OutboundStream) -> None:
-        self._active.append(stream)
+        self._active[stream] = None
 
     def deactivate(self, stream: OutboundStream) -> None:
-        active = self._active
-        if active[0] is stream:  # as a rule: it has just sent its last message
-            active.popleft()
-        else:
-            active.remove(stream)
+        del self._active[stream]
 
     def next(self) -> OutboundStream | None:
-        return self._active[0] if self._active else None
+        return next(iter(self._active), None)
 
     def message_finished(self, stream: OutboundStream) -> None:
-        self._active.rotate(-1)
+        self._active.move_to_end(stream)

@@ -10,8 +10,10 @@ never earlier, so that whatever was not begun can still be dropped.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from ..._wire.data_chunks import BEGINNING, ENDING, UNORDERED
+from ..._wire.serial import MASK16
 from .scheduler import RoundRobin, StreamScheduler
 
 __all__ = ["OutboundStream", "OutgoingMessage", "SendQueue"]
@@ -89,51 +91,43 @@ class SendQueue:
         if not stream.active:
             self._activate(stream)
 
-    def next_size(self, room: int) -> int:
-        """How much payload `produce` would hand out; 0 if nothing may be sent.
+    def next_message(self) -> OutgoingMessage | None:
+        """The message that has the turn: the one that was begun, or the one to begin next."""
+        return self._current or self._choose()
 
-        A message that does not fit as a whole uses all of the ``room``.
+    def take(self, message: OutgoingMessage, size: int) -> tuple[int, bytes]:
+        """The next ``size`` bytes of what `next_message` gave, behind the chunk flags B, E and U.
+
+        ``size`` is from 1 to what is left of the message.
         """
-        message = self._current or self._choose()
-        if message is None:
-            return 0
-        return min(len(message.payload) - message.offset, room)
-
-    def produce(self, room: int) -> tuple[OutgoingMessage, bytes, int]:
-        """The next fragment with at most ``room`` bytes, and the chunk flags B, E and U.
-
-        Only after `next_size` said that there is one.
-        """
-        message = self._current or self._begin()
         payload, offset, stream = message.payload, message.offset, message.stream
         flags = UNORDERED if message.unordered else 0
         if not offset:
             flags |= BEGINNING
-        end = offset + room
-        size = len(payload) - offset
-        if size <= room:
+            self._begin(message)
+        message.offset = end = offset + size
+        if end == len(payload):
             flags |= ENDING
-            fragment = payload[offset:] if offset else payload
             self._finish(stream)
-        else:
-            size = room
-            fragment = payload[offset:end]
-        message.offset = offset + size
         self.unsent_bytes -= size
         before = stream.unsent_bytes
-        stream.unsent_bytes = unsent = before - size
-        if unsent <= stream.low_water < before:
+        stream.unsent_bytes = after = before - size
+        if after <= stream.low_water < before:
             self.drained.append(stream.stream_id)
-        return message, fragment, flags
+        return flags, payload[offset:end]
 
-    def acknowledged(self, message: OutgoingMessage) -> None:
-        """The peer has all of the message: its stream sequence number may be used again (§6.1)."""
-        if message.unordered:
-            return
-        stream = message.stream
-        stream.ordered_in_window -= 1
-        if stream.messages and not stream.active:
-            self._activate(stream)
+    def acknowledged(self, messages: Iterable[OutgoingMessage]) -> None:
+        """The peer has all of these: their stream sequence numbers may be used again (§6.1)."""
+        for message in messages:
+            if message.unordered:
+                continue
+            stream = message.stream
+            stream.ordered_in_window -= 1
+            if stream.messages:
+                if not stream.active:
+                    self._activate(stream)
+            elif not stream.next_ssn:
+                self._forget_if_unused(stream)
 
     # -- what a stream has waiting -----------------------------------------------------------------
 
@@ -143,8 +137,13 @@ class SendQueue:
         return stream.unsent_bytes if stream else 0
 
     def set_low_water(self, stream_id: int, threshold: int) -> None:
-        """Note in `drained` when the stream's unsent bytes fall from above to ``threshold``."""
-        self._stream(stream_id).low_water = threshold
+        """Note in `drained` when the stream's unsent bytes fall from above to ``threshold``.
+
+        A negative one takes the mark away.
+        """
+        stream = self._stream(stream_id)
+        stream.low_water = threshold
+        self._forget_if_unused(stream)
 
     def discard(self, stream_id: int) -> list[OutgoingMessage]:
         """Drop the stream's messages of which nothing was sent, and return them."""
@@ -155,9 +154,7 @@ class SendQueue:
         stream.messages.clear()
         if dropped and dropped[0] is self._current:  # it was begun: it must be finished
             stream.messages.append(dropped.pop(0))
-        size = sum([len(message.payload) for message in dropped])
-        stream.unsent_bytes -= size
-        self.unsent_bytes -= size
+        self._reduce_unsent(stream, sum([len(message.payload) for message in dropped]))
         self.message_count -= len(dropped)
         if stream.active and not stream.messages:
             self._deactivate(stream)
@@ -166,9 +163,8 @@ class SendQueue:
     def clear(self) -> None:
         """Forget every message and every stream sequence number; low-water marks stay."""
         low_water = {s.stream_id: s.low_water for s in self._streams.values() if s.low_water >= 0}
-        for stream in self._streams.values():
-            if stream.active:
-                self._deactivate(stream)
+        while (stream := self._scheduler.next()) is not None:
+            self._deactivate(stream)
         self._streams = {}
         self._current = None
         self.message_count = 0
@@ -201,14 +197,12 @@ class SendQueue:
         stream.paused = False
         if stream.messages and not stream.active:
             self._activate(stream)
+        self._forget_if_unused(stream)
 
     def reset_stream(self, stream_id: int) -> None:
         """The stream begins anew with stream sequence number 0."""
-        stream = self._stream(stream_id)
-        stream.next_ssn = 0
+        self._stream(stream_id).next_ssn = 0
         self.resume(stream_id)
-        if not stream.messages and not stream.ordered_in_window and stream.low_water < 0:
-            del self._streams[stream_id]  # nothing is left to remember
 
     # -- choosing ----------------------------------------------------------------------------------
 
@@ -217,6 +211,24 @@ class SendQueue:
         if stream is None:
             self._streams[stream_id] = stream = OutboundStream(stream_id)
         return stream
+
+    def _forget_if_unused(self, stream: OutboundStream) -> None:
+        """Keep no state of a stream that is as good as new."""
+        if not (
+            stream.messages
+            or stream.next_ssn
+            or stream.ordered_in_window
+            or stream.paused
+            or stream.low_water >= 0
+        ):
+            self._streams.pop(stream.stream_id, None)
+
+    def _reduce_unsent(self, stream: OutboundStream, size: int) -> None:
+        self.unsent_bytes -= size
+        before = stream.unsent_bytes
+        stream.unsent_bytes = after = before - size
+        if after <= stream.low_water < before:
+            self.drained.append(stream.stream_id)
 
     def _choose(self) -> OutgoingMessage | None:
         """The message that is to be begun next."""
@@ -227,21 +239,20 @@ class SendQueue:
             self._deactivate(stream)  # `acknowledged` will activate it again
         return None
 
-    def _begin(self) -> OutgoingMessage:
-        message = self._choose()
-        assert message is not None  # `next_size` has seen it
+    def _begin(self, message: OutgoingMessage) -> None:
         if not message.unordered:
             stream = message.stream
-            message.ssn = stream.next_ssn
-            stream.next_ssn = (stream.next_ssn + 1) & 0xFFFF
+            message.ssn = ssn = stream.next_ssn
+            stream.next_ssn = (ssn + 1) & MASK16
             stream.ordered_in_window += 1
         self.message_count -= 1
         self._current = message
-        return message
 
     def _finish(self, stream: OutboundStream) -> None:
         self._current = None
         stream.messages.popleft()
+        if not stream.active:  # it was paused meanwhile
+            return
         if stream.messages:
             self._scheduler.message_finished(stream)
         else:
