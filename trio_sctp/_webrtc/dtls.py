@@ -1,0 +1,540 @@
+"""DTLS 1.2 for SCTP packets, sans-IO (RFC 6347, RFC 8261, RFC 8842 §5).
+
+`DtlsAssociation` is one end.  Datagrams go in, packets and events come out; what is to be sent is
+asked for, and so is the time of the next call:
+
+    association.start(now=now)                       # a client's first flight
+    association.receive_datagrams(batch, now=now)    # never raises because of what a peer sent
+    association.handle_timeout(now=now)              # a call too many does nothing
+    association.send(packets, now=now)
+    association.packets_received(); .next_event(); .datagrams_to_send(); .next_timeout()
+
+Each SCTP packet travels in a record of its own and each record of a packet in a datagram of its
+own (RFC 8261 §4), so that batches keep their boundaries.  No packet passes, in or out, before the
+peer has proven to hold a certificate that the `PeerPolicy` accepts.
+
+A flight is kept until the next one of the peer shows that it arrived, and sent again when the timer
+here says so or the peer repeats itself, every time under new record numbers.
+
+What is not authenticated is not believed for long: an alert in the clear ends a handshake only if
+no further progress is made, and nothing in the clear has any effect after it.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from .certificate import Certificate, Fingerprint, PeerPolicy
+from .dtls_cookie import ClientHelloPrefix, client_hello_prefix
+from .dtls_engine import HandshakeEngine
+from .dtls_flight import (
+    FlightRecord,
+    HandshakeReassembler,
+    Outcome,
+    PlaintextNumbers,
+    encode_flight,
+    parse_fragments,
+)
+from .dtls_record import (
+    MAX_PLAINTEXT,
+    AlertDescription,
+    ContentType,
+    Record,
+    RecordProtection,
+    encode_alert,
+    split_records,
+)
+
+__all__ = [
+    "DtlsAssociation",
+    "DtlsCloseReason",
+    "DtlsClosed",
+    "DtlsConfig",
+    "DtlsEstablished",
+    "DtlsEvent",
+    "DtlsStateError",
+    "DtlsStatistics",
+]
+
+_SMALL_DATAGRAM: Final = 548
+"""What gets through wherever IPv4 does: 576 bytes less the IP and UDP headers."""
+_TRIES_BEFORE_SMALL: Final = 3
+_MAX_TRIES: Final = 32
+_MAX_HELD: Final = 64
+_MAX_FAREWELLS: Final = 8
+
+
+class DtlsStateError(RuntimeError):
+    """The call does not fit the state of the association, such as `send` before it is up."""
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsConfig:
+    """Times are in seconds, sizes in bytes of UDP payload."""
+
+    initial_rto: float = 1.0
+    """Time until a flight is sent again; doubles each time (RFC 6347 §4.2.4.1).  Where ICE has
+    measured the path it may be shorter."""
+    max_rto: float = 60.0
+    handshake_timeout: float = 30.0
+    max_datagram_size: int = 1200
+    """For the handshake only: a packet is as large as SCTP makes it."""
+    srtp_profiles: str = "SRTP_AES128_CM_SHA1_80"
+    """Offered although there is no media: several stacks insist (RFC 5764 §4.1)."""
+
+
+class DtlsCloseReason(enum.Enum):
+    """Why an association ended."""
+
+    LOCAL_CLOSE = "closed here"
+    PEER_CLOSE = "closed by the peer"
+    CERTIFICATE_REJECTED = "the peer's certificate is not the expected one"
+    HANDSHAKE_FAILED = "the handshake failed"
+    PEER_ALERT = "the peer reported an error"
+    TIMED_OUT = "the peer did not answer"
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsEstablished:
+    """The handshake is complete and the peer is the one expected: packets may be sent."""
+
+    peer_fingerprint: Fingerprint
+    cipher: str
+    srtp_profile: str
+    """Empty where the peer did not offer one."""
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsClosed:
+    """It is over; no event follows."""
+
+    reason: DtlsCloseReason
+    alert: int | None = None
+    """The alert that was sent or received (RFC 5246 §7.2)."""
+    detail: str = ""
+
+
+DtlsEvent: TypeAlias = DtlsEstablished | DtlsClosed
+
+
+@dataclass(slots=True)
+class DtlsStatistics:
+    """Counters."""
+
+    records_dropped: int = 0
+    """Forged, repeated, too old or out of place."""
+    plaintext_alerts: int = 0
+    flights_retransmitted: int = 0
+
+
+class _State(enum.Enum):
+    NEW = enum.auto()
+    HANDSHAKE = enum.auto()
+    ESTABLISHED = enum.auto()
+    CLOSED = enum.auto()
+
+
+@dataclass(slots=True)
+class _Flight:
+    """What was sent last and has not been answered."""
+
+    records: Sequence[FlightRecord] = ()
+    sent_at: float = -math.inf
+    tries: int = 0
+    deadline: float = math.inf
+
+
+@dataclass(slots=True)
+class _Farewell:
+    """The alert with which the association ended: said again where the peer did not hear it."""
+
+    records: Sequence[FlightRecord] = ()
+    sent_at: float = -math.inf
+    tries: int = 0
+
+
+@dataclass(slots=True)
+class _Suspicion:
+    """An alert that came in the clear: anybody may have sent it."""
+
+    alert: int | None = None
+    deadline: float = field(default=math.inf)
+
+
+class DtlsAssociation:
+    """One end of a DTLS association (RFC 6347), client or server."""
+
+    def __init__(
+        self,
+        certificate: Certificate,
+        policy: PeerPolicy,
+        *,
+        client: bool,
+        now: float,
+        config: DtlsConfig | None = None,
+        hello: ClientHelloPrefix | None = None,
+        key_log: Callable[[bytes], object] | None = None,
+    ) -> None:
+        """``client``: whether this end begins (``a=setup:active``, RFC 8842 §5.3).
+        ``hello``: what a `CookieGate` returned; without it a server answers any hello at once,
+        which is only right behind ICE.
+        ``key_log`` is called with lines for a key log file: for debugging only.
+        """
+        self._config = config or DtlsConfig()
+        self.client = client
+        self.statistics = DtlsStatistics()
+        self.peer_certificate: bytes | None = None
+        """DER, once established."""
+        self.client_random: bytes | None = hello.random if hello else None
+        """Tells a repeated hello from one of a client that began anew (RFC 6347 §4.2.8)."""
+        self._state = _State.NEW
+        self._engine: HandshakeEngine | None = HandshakeEngine(
+            certificate,
+            policy,
+            client=client,
+            srtp_profiles=self._config.srtp_profiles,
+            cookie_verified=hello is not None,
+            key_log=key_log,
+        )
+        self._incoming: RecordProtection | None = None
+        self._outgoing: RecordProtection | None = None
+        self._numbers = PlaintextNumbers(hello.record.sequence_number if hello else 0)
+        self._messages = HandshakeReassembler(hello.message_seq if hello else 0)
+        self._held: list[Record] = []
+        self._flight = _Flight()
+        self._farewell = _Farewell()
+        self._suspicion = _Suspicion()
+        self._rto = self._config.initial_rto
+        self._handshake_deadline = now + self._config.handshake_timeout
+        self._events: deque[DtlsEvent] = deque()
+        self._packets: list[bytes] = []
+        self._datagrams: list[bytes] = []
+
+    # -- what is known -------------------------------------------------------------------------
+
+    @property
+    def established(self) -> bool:
+        """Whether packets may be sent."""
+        return self._state is _State.ESTABLISHED
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is over."""
+        return self._state is _State.CLOSED
+
+    @property
+    def record_overhead(self) -> int:
+        """By how many bytes a datagram is longer than the packet in it: for the path MTU.
+
+        Before the cipher suite is known, the largest of those that may be agreed on.
+        """
+        return self._outgoing.overhead if self._outgoing is not None else 37
+
+    # -- in ------------------------------------------------------------------------------------
+
+    def start(self, *, now: float) -> None:
+        """Send the ClientHello.  `DtlsStateError` for a server, or a second time."""
+        if not self.client or self._state is not _State.NEW or self._engine is None:
+            raise DtlsStateError("only a client starts, and once")
+        self._state = _State.HANDSHAKE
+        self._send_flight(self._engine.start(), now)
+
+    def receive_datagrams(self, datagrams: Iterable[bytes], *, now: float) -> None:
+        """Take what arrived; packets in it are then in `packets_received`."""
+        for datagram in datagrams:
+            if self._state is _State.ESTABLISHED:
+                assert self._incoming is not None
+                packet = self._incoming.unprotect_packet(datagram)
+                if packet is not None:
+                    self._take_packet(packet)
+                    continue
+            for record in split_records(datagram):
+                self._receive_record(record, len(datagram), now)
+
+    def send(self, packets: Sequence[bytes], *, now: float) -> None:
+        """Protect a batch of packets, each in a datagram of its own.
+
+        `DtlsStateError` unless established; `ValueError` for a packet that no record can hold.
+        """
+        if self._state is not _State.ESTABLISHED or self._outgoing is None:
+            raise DtlsStateError("the association is not established")
+        if packets and max(map(len, packets)) > MAX_PLAINTEXT:
+            raise ValueError(f"packets has one of more than {MAX_PLAINTEXT} bytes")
+        self._datagrams += self._outgoing.protect(packets)
+
+    def close(self, *, now: float) -> None:
+        """End it, telling the peer by close_notify (RFC 5246 §7.2.1).  Twice does nothing."""
+        if self._state is _State.CLOSED:
+            return
+        alerts = [AlertDescription.CLOSE_NOTIFY]
+        if self._state is not _State.ESTABLISHED:
+            alerts.insert(0, AlertDescription.USER_CANCELED)
+        if self._state is _State.NEW:
+            alerts.clear()
+        self._end(DtlsClosed(DtlsCloseReason.LOCAL_CLOSE), alerts, now)
+
+    def handle_timeout(self, *, now: float) -> None:
+        """Do what is due by now."""
+        if self._state is _State.CLOSED or self._state is _State.ESTABLISHED:
+            return
+        if now >= self._suspicion.deadline:
+            alert = self._suspicion.alert
+            self._end(DtlsClosed(DtlsCloseReason.PEER_ALERT, alert, "not authenticated"), (), now)
+        elif now >= self._handshake_deadline:
+            alerts = [] if self._state is _State.NEW else [AlertDescription.USER_CANCELED]
+            self._end(DtlsClosed(DtlsCloseReason.TIMED_OUT), alerts, now)
+        elif now >= self._flight.deadline:
+            self._rto = min(self._rto * 2, self._config.max_rto)
+            self._transmit_flight(now)
+
+    # -- out -----------------------------------------------------------------------------------
+
+    def datagrams_to_send(self) -> list[bytes]:
+        """What is to be sent now, in order."""
+        datagrams, self._datagrams = self._datagrams, []
+        return datagrams
+
+    def packets_received(self) -> list[bytes]:
+        """The packets that arrived since the last call, in order."""
+        packets, self._packets = self._packets, []
+        return packets
+
+    def next_event(self) -> DtlsEvent | None:
+        """What happened, one at a time; None if nothing more did."""
+        return self._events.popleft() if self._events else None
+
+    def next_timeout(self) -> float:
+        """When `handle_timeout` wants to be called; ``math.inf`` if never."""
+        if self._state is _State.CLOSED or self._state is _State.ESTABLISHED:
+            return math.inf
+        return min(self._flight.deadline, self._handshake_deadline, self._suspicion.deadline)
+
+    # -- records -------------------------------------------------------------------------------
+
+    def _receive_record(self, record: Record, datagram_size: int, now: float) -> None:
+        if self._state is _State.CLOSED:
+            if record.content_type != ContentType.ALERT:  # two ends shall not alert each other
+                self._repeat_farewell(datagram_size, now)
+        elif self._state is _State.NEW and self.client:
+            self.statistics.records_dropped += 1
+        elif record.epoch == 0:
+            self._receive_plaintext(record, now)
+        elif record.epoch == 1:
+            self._receive_protected(record, now)
+        else:
+            self.statistics.records_dropped += 1
+
+    def _receive_plaintext(self, record: Record, now: float) -> None:
+        if record.content_type == ContentType.HANDSHAKE:
+            self._receive_fragments(record, now)
+        elif record.content_type == ContentType.ALERT and self._state is _State.HANDSHAKE:
+            self._receive_plaintext_alert(record.fragment, now)
+        elif record.content_type != ContentType.CHANGE_CIPHER_SPEC:
+            self.statistics.records_dropped += 1
+
+    def _receive_fragments(self, record: Record, now: float) -> None:
+        repeated = False
+        for fragment in parse_fragments(record.fragment):
+            outcome = Outcome.REPEATED
+            if self._state is not _State.ESTABLISHED:
+                outcome = self._messages.add(fragment)
+            if outcome is Outcome.PROGRESS:
+                if self._state is _State.NEW:
+                    self._accept(record)
+                self._feed_messages(now)
+                if self._state is _State.CLOSED:
+                    return
+            repeated |= outcome is Outcome.REPEATED
+            self.statistics.records_dropped += outcome is Outcome.DROPPED
+        if repeated:
+            self._repeat_flight(now)
+
+    def _accept(self, record: Record) -> None:
+        """A server's first message."""
+        self._state = _State.HANDSHAKE
+        # RFC 6347 §4.2.1: the answer takes the number of the record with the hello; the mask keeps
+        # a hello with an absurd one from using up the numbers.
+        self._numbers.next = record.sequence_number & 0xFFFF
+        if self.client_random is None:
+            prefix = client_hello_prefix(record.encoded)
+            self.client_random = prefix.random if prefix is not None else None
+
+    def _feed_messages(self, now: float) -> None:
+        for message_type, message in self._messages.take_messages():
+            if self._engine is None:
+                return
+            self._suspicion = _Suspicion()
+            self._advance(self._engine.feed_message(message_type, message), now)
+        held, self._held = self._held, []
+        for record in held:
+            self._receive_protected(record, now)
+
+    def _receive_plaintext_alert(self, fragment: bytes, now: float) -> None:
+        self.statistics.plaintext_alerts += 1
+        if len(fragment) != 2:
+            return
+        level, alert = fragment
+        ends = level == 2 or alert in (
+            AlertDescription.CLOSE_NOTIFY,
+            AlertDescription.USER_CANCELED,
+        )
+        if ends and self._suspicion.alert is None:
+            # A peer that is still there goes on within a round trip, and the alert was forged.
+            self._suspicion = _Suspicion(alert, now + self._config.initial_rto)
+
+    def _receive_protected(self, record: Record, now: float) -> None:
+        if self._state is _State.ESTABLISHED:
+            self._receive_authentic(record, now)
+            return
+        engine = self._engine
+        if engine is None or self._state is not _State.HANDSHAKE:
+            self.statistics.records_dropped += 1
+        elif record.content_type == ContentType.HANDSHAKE and engine.ready_for_finished:
+            self._advance(engine.feed_protected(record), now)
+        elif record.content_type == ContentType.ALERT and engine.incoming is not None:
+            self._receive_early_alert(engine.incoming, record, now)
+        elif len(self._held) < _MAX_HELD:
+            # RFC 6347 §4.2.4: packets may overtake the Finished that goes before them.
+            self._held.append(record)
+        else:
+            self.statistics.records_dropped += 1
+
+    def _receive_early_alert(self, incoming: RecordProtection, record: Record, now: float) -> None:
+        plaintext = incoming.open(record)
+        if plaintext is None or len(plaintext) != 2:
+            self.statistics.records_dropped += 1
+        else:
+            self._receive_alert(plaintext, now)
+
+    def _receive_authentic(self, record: Record, now: float) -> None:
+        assert self._incoming is not None
+        plaintext = self._incoming.unprotect(record)
+        if plaintext is None:
+            self.statistics.records_dropped += 1
+        elif record.content_type == ContentType.APPLICATION_DATA:
+            self._take_packet(plaintext)
+        elif record.content_type == ContentType.ALERT and len(plaintext) == 2:
+            self._receive_alert(plaintext, now)
+        elif record.content_type == ContentType.HANDSHAKE:
+            # The peer's Finished once more: it misses our last flight (RFC 6347 §4.2.4).
+            self._repeat_flight(now)
+
+    def _receive_alert(self, plaintext: bytes, now: float) -> None:
+        level, alert = plaintext
+        if alert == AlertDescription.CLOSE_NOTIFY:
+            # RFC 5246 §7.2.1: answered by a close_notify, and closed at once.
+            answer = [AlertDescription.CLOSE_NOTIFY]
+            self._end(DtlsClosed(DtlsCloseReason.PEER_CLOSE, alert), answer, now)
+        elif level == 2:
+            self._end(DtlsClosed(DtlsCloseReason.PEER_ALERT, alert), (), now)
+
+    def _take_packet(self, packet: bytes) -> None:
+        if packet:
+            self._packets.append(packet)
+        # A client sends packets only after it got our last flight.
+        if self._flight.records:
+            self._flight = _Flight()
+
+    # -- flights -------------------------------------------------------------------------------
+
+    def _advance(self, records: list[FlightRecord], now: float) -> None:
+        """What the engine made of the last message."""
+        engine = self._engine
+        assert engine is not None
+        if engine.outgoing is not None:
+            self._outgoing = engine.outgoing
+        if engine.failure is not None:
+            reason = (
+                DtlsCloseReason.CERTIFICATE_REJECTED
+                if engine.failure.certificate_rejected
+                else DtlsCloseReason.HANDSHAKE_FAILED
+            )
+            self._datagrams += self._encode(records)
+            self._farewell = _Farewell(records, now)
+            self._close(DtlsClosed(reason, engine.failure.alert, engine.failure.detail))
+            return
+        if records:
+            self._send_flight(records, now)
+        if engine.complete:
+            self._establish(engine, now)
+
+    def _establish(self, engine: HandshakeEngine, now: float) -> None:
+        assert engine.peer_certificate is not None
+        self._state = _State.ESTABLISHED
+        self._incoming = engine.incoming
+        self.peer_certificate = engine.peer_certificate
+        cipher, profile = engine.details
+        self._engine = None  # OpenSSL has done its part
+        self._suspicion = _Suspicion()
+        if self.client:
+            self._flight = _Flight()  # answered; a server's last flight may be wanted again
+        self._events.append(DtlsEstablished(Fingerprint.of(self.peer_certificate), cipher, profile))
+        held, self._held = self._held, []
+        for record in held:
+            if self._state is _State.ESTABLISHED:
+                self._receive_authentic(record, now)
+
+    def _encode(self, records: Sequence[FlightRecord], *, small: bool = False) -> list[bytes]:
+        size = self._config.max_datagram_size
+        if small:
+            # RFC 6347 §4.1.1.1: perhaps it is the size that does not get through.
+            size = min(size, _SMALL_DATAGRAM)
+        return encode_flight(records, self._numbers, self._outgoing, size)
+
+    def _send_flight(self, records: Sequence[FlightRecord], now: float) -> None:
+        self._rto = self._config.initial_rto
+        self._flight = _Flight(records)
+        self._transmit_flight(now)
+
+    def _transmit_flight(self, now: float) -> None:
+        flight = self._flight
+        self._datagrams += self._encode(flight.records, small=flight.tries >= _TRIES_BEFORE_SMALL)
+        self.statistics.flights_retransmitted += flight.tries > 0
+        flight.tries += 1
+        flight.sent_at = now
+        flight.deadline = now + self._rto
+
+    def _repeat_flight(self, now: float) -> None:
+        """The peer repeats itself: our flight did not arrive (RFC 6347 §4.2.4, WAITING, exit 2).
+
+        Anybody may repeat a datagram of the peer's, so this is done only so often.
+        """
+        flight = self._flight
+        soonest = flight.sent_at + self._config.initial_rto / 4
+        if flight.records and now >= soonest and flight.tries < _MAX_TRIES:
+            self._transmit_flight(now)
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def _end(self, event: DtlsClosed, alerts: Iterable[int], now: float) -> None:
+        epoch = 1 if self._state is _State.ESTABLISHED else 0
+        records = [FlightRecord(ContentType.ALERT, epoch, encode_alert(a)) for a in alerts]
+        self._datagrams += self._encode(records)
+        self._farewell = _Farewell(records, now)
+        self._close(event)
+
+    def _close(self, event: DtlsClosed) -> None:
+        self._state = _State.CLOSED
+        self._engine = None
+        self._held = []
+        self._events.append(event)
+
+    def _repeat_farewell(self, datagram_size: int, now: float) -> None:
+        # RFC 6347 §4.2.7: the alert is made again where the peer goes on regardless.
+        farewell = self._farewell
+        if (
+            not farewell.records
+            or farewell.tries >= _MAX_FAREWELLS
+            or now - farewell.sent_at < self._config.initial_rto / 4
+        ):
+            return
+        datagrams = self._encode(farewell.records)
+        if sum(map(len, datagrams)) <= datagram_size:
+            farewell.tries += 1
+            farewell.sent_at = now
+            self._datagrams += datagrams
