@@ -1,0 +1,211 @@
+"""Closing data channels, from either end, at any moment."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from trio_sctp import AssociationLost, Config, DataChannel
+from trio_sctp.testing import memory_link, open_association_pair
+
+
+async def test_closing_delivers_what_was_sent_first(autojump_clock: MockClock) -> None:
+    async with open_association_pair(delay=0.1, loss=0.1) as (client, server):
+        async with client.open_channel() as near:
+            for number in range(200):
+                await near.send(str(number) * 100)
+        far = await server.listen().accept()
+        assert [message async for message in far] == [str(number) * 100 for number in range(200)]
+
+
+async def test_the_peer_sees_the_end_and_cannot_send(autojump_clock: MockClock) -> None:
+    async with open_association_pair() as (client, server):
+        near = client.open_channel()
+        far = await server.listen().accept()
+        async with trio.open_nursery() as nursery:
+
+            async def expect_end() -> None:
+                with pytest.raises(trio.EndOfChannel):
+                    await far.receive()
+
+            nursery.start_soon(expect_end)
+            await wait_all_tasks_blocked()
+            await near.aclose()
+        with pytest.raises(trio.BrokenResourceError, match="peer closed"):
+            await far.send("x")
+        with pytest.raises(trio.EndOfChannel):
+            far.receive_nowait()
+        await far.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await far.receive()
+        with pytest.raises(trio.ClosedResourceError):
+            await far.send("x")
+
+
+async def test_waiting_tasks_wake_when_it_is_closed_here(autojump_clock: MockClock) -> None:
+    async with open_association_pair() as (client, _server):
+        near = client.open_channel()
+        async with trio.open_nursery() as nursery:
+
+            async def expect_closed() -> None:
+                with pytest.raises(trio.ClosedResourceError):
+                    await near.receive()
+
+            for _ in range(3):
+                nursery.start_soon(expect_closed)
+            await wait_all_tasks_blocked()
+            await near.aclose()
+
+
+async def test_both_ends_close_at_once(autojump_clock: MockClock) -> None:
+    async with open_association_pair(delay=0.1) as (client, server):
+        near = client.open_channel()
+        far = await server.listen().accept()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(near.aclose)
+            nursery.start_soon(far.aclose)
+        assert client._open_channels == server._open_channels == {}
+
+
+async def test_two_tasks_close_one_channel(autojump_clock: MockClock) -> None:
+    async with open_association_pair(delay=0.1) as (client, _server):
+        near = client.open_channel()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(near.aclose)
+            nursery.start_soon(near.aclose)
+        await near.aclose()
+
+
+async def test_a_cancelled_close_drops_what_is_unsent_and_still_closes(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_association_pair(config=Config(a_rwnd=3000)) as (client, server):
+        near = client.open_channel()
+        for _ in range(100):
+            await near.send(bytes(1000))
+        with trio.move_on_after(1) as scope:
+            await near.aclose()
+        assert scope.cancelled_caught
+        with pytest.raises(trio.ClosedResourceError):
+            await near.send("x")
+        far = await server.listen().accept()
+        assert len([message async for message in far]) < 10
+        await far.aclose()
+        await trio.sleep(1)
+        assert client._open_channels == {}
+
+
+async def test_a_slow_close_can_be_hurried_by_closing_again(autojump_clock: MockClock) -> None:
+    async with open_association_pair(config=Config(a_rwnd=3000)) as (client, server):
+        near = client.open_channel()
+        far = await server.listen().accept()
+        for _ in range(100):
+            await near.send(bytes(1000))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(near.aclose)
+            await trio.sleep(1)
+            await trio.aclose_forcefully(near)
+            count = 0
+            async for _ in far:
+                count += 1
+        assert count < 100
+
+
+async def test_what_arrives_after_closing_is_dropped_and_fills_no_window(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_association_pair(delay=0.2, server_config=Config(a_rwnd=20_000)) as pair:
+        client, server = pair
+        near, other = client.open_channel(), client.open_channel()
+        listener = server.listen()
+        far, far_other = await listener.accept(), await listener.accept()
+        for _ in range(100):
+            await near.send(bytes(1000))
+        await trio.sleep(0.3)
+        await far.aclose()
+        await other.send("x")
+        assert await far_other.receive() == "x"
+        with pytest.raises(trio.BrokenResourceError):
+            await near.send("x")
+
+
+async def test_ids_are_used_again(autojump_clock: MockClock) -> None:
+    async with open_association_pair(config=Config(outbound_streams=10, inbound_streams=10)) as (
+        client,
+        server,
+    ):
+        listener = server.listen()
+        for round_ in range(30):
+            near = client.open_channel(str(round_))
+            far = await listener.accept()
+            assert far.label == str(round_)
+            await near.send(f"hello {round_}")
+            assert await far.receive() == f"hello {round_}"
+            await far.send("answer")
+            assert await near.receive() == "answer"
+            await near.aclose()
+            await far.aclose()
+        await trio.sleep(1)
+        assert client._open_channels == server._open_channels == {}
+
+
+async def test_what_was_received_survives_the_reuse_of_the_id(autojump_clock: MockClock) -> None:
+    async with open_association_pair(config=Config(outbound_streams=1, inbound_streams=1)) as (
+        client,
+        server,
+    ):
+        listener = server.listen()
+        for number in range(3):
+            async with client.open_channel() as near:
+                await near.send(str(number))
+        channels = [await listener.accept() for _ in range(3)]
+        assert [channel.id for channel in channels] == [0, 0, 0]
+        assert [await channel.receive() for channel in channels] == ["0", "1", "2"]
+        for channel in channels:
+            with pytest.raises(trio.EndOfChannel):
+                await channel.receive()
+
+
+async def test_closing_cannot_hang_when_the_peer_is_gone(autojump_clock: MockClock) -> None:
+    near, far = memory_link(silent_close=True)
+    config = Config(rto_initial=0.2, rto_min=0.1, association_max_retrans=3)
+    with pytest.raises(AssociationLost):  # noqa: PT012
+        async with open_association_pair(link=(near, far), config=config) as (client, _server):
+            channel = client.open_channel()
+            near.outgoing.conditions.loss = far.outgoing.conditions.loss = 1.0
+            await channel.send("x")
+            with pytest.raises(AssociationLost):
+                await channel.aclose()
+            await channel.aclose()  # only who waited is told
+
+
+async def test_leaving_the_block_of_a_channel_by_an_exception(autojump_clock: MockClock) -> None:
+    async with open_association_pair() as (client, server):
+        with pytest.raises(KeyError):  # noqa: PT012
+            async with client.open_channel() as near:
+                await near.send("x")
+                raise KeyError
+        assert [message async for message in await server.listen().accept()] == ["x"]
+
+
+async def test_many_channels(autojump_clock: MockClock) -> None:
+    async with open_association_pair(delay=0.01) as (client, server):
+
+        async def echo(channel: DataChannel) -> None:
+            async for message in channel:
+                await channel.send(message)
+
+        async def use(number: int) -> None:
+            async with client.open_channel(str(number)) as channel:
+                for _ in range(3):
+                    await channel.send(str(number))
+                    assert await channel.receive() == str(number)
+
+        async with trio.open_nursery() as servers:
+            servers.start_soon(trio.serve_listeners, echo, [server.listen()])
+            async with trio.open_nursery() as users:
+                for number in range(300):
+                    users.start_soon(use, number)
+            servers.cancel_scope.cancel()
+        assert client._open_channels == {}

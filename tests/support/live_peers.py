@@ -1,0 +1,204 @@
+"""Other SCTP stacks as child processes: usrsctp's programs and our own C peer built on it.
+
+A missing peer skips the test with the reason; where TRIO_SCTP_REQUIRE_PEERS is set (as in CI) it
+fails it.  Children are killed when their context ends, whatever happened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import pytest
+import trio
+
+USRSCTP_PROGRAMS = Path("/usr/lib/usrsctp")
+C_PEER_SOURCE = Path(__file__).parent.parent / "interop" / "usrsctp_peer.c"
+
+
+def missing_peer(reason: str) -> NoReturn:
+    """Skip the test, or fail it where every peer has to be there."""
+    if os.environ.get("TRIO_SCTP_REQUIRE_PEERS"):
+        pytest.fail(f"a live peer is required but missing: {reason}")
+    pytest.skip(reason)
+
+
+def usrsctp_program(name: str) -> Path:
+    """One of the programs of Debian's libusrsctp-examples."""
+    path = USRSCTP_PROGRAMS / name
+    if not path.exists():
+        missing_peer(f"{path} is not there (Debian: apt-get install libusrsctp-examples)")
+    return path
+
+
+def compile_c_peer(folder: Path) -> Path:
+    """Build usrsctp_peer.c against libusrsctp into `folder`; the path of the program."""
+    if shutil.which("cc") is None:
+        missing_peer("there is no C compiler to build the usrsctp peer with")
+    if not Path("/usr/include/usrsctp.h").exists():
+        missing_peer("usrsctp.h is not there (Debian: apt-get install libusrsctp-dev)")
+    program = folder / "usrsctp_peer"
+    command = ["cc", "-std=gnu11", "-O2", "-o", str(program), str(C_PEER_SOURCE)]
+    command += ["-lusrsctp", "-lpthread"]
+    subprocess.run(command, check=True)
+    return program
+
+
+def free_udp_ports(count: int) -> list[int]:
+    """Ports on 127.0.0.1 that nobody uses at the moment, all different."""
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    try:
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+class Digest:
+    """The same sums over messages as usrsctp_peer.c makes, to compare with its summary."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.size = 0
+        self._chain = hashlib.sha256()
+        self._sum = 0
+
+    def add(self, payload: bytes) -> None:
+        digest = hashlib.sha256(payload).digest()
+        self._chain.update(digest)
+        self._sum = (self._sum + int.from_bytes(digest[:8])) % 2**64
+        self.messages += 1
+        self.size += len(payload)
+
+    def in_order(self) -> tuple[int, int, str]:
+        return self.messages, self.size, self._chain.hexdigest()
+
+    def in_any_order(self) -> tuple[int, int, str]:
+        return self.messages, self.size, f"{self._sum:016x}"
+
+
+class LivePeer:
+    """A running child.  Its output is read all the time, so that it never waits for us."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self.process = process
+        self.log: list[str] = []
+        self._heard, self._lines = trio.open_memory_channel[str](math.inf)
+
+    async def listen(self) -> None:
+        """Take the child's lines, but for usrsctp's own debug output, until its output closes."""
+        assert self.process.stdout is not None
+        unread = b""
+        with self._heard:
+            async for chunk in self.process.stdout:
+                *lines, unread = (unread + chunk).split(b"\n")
+                for line in lines:
+                    if line[:3] not in (b"[S]", b"[P]"):
+                        self.log.append(line.decode("utf-8", "replace"))
+                        self._heard.send_nowait(self.log[-1])
+
+    async def line(self) -> str:
+        """The next line; fails when the child says nothing more."""
+        try:
+            return await self._lines.receive()
+        except trio.EndOfChannel:
+            raise AssertionError(f"the peer said nothing more than: {self.log}") from None
+
+    async def wait(self) -> str:
+        """Wait until the child ends; all that it printed.  Fails if it failed."""
+        async for _ in self._lines:
+            pass
+        assert await self.process.wait() == 0, self.log
+        return "\n".join(self.log)
+
+
+class CPeer(LivePeer):
+    """usrsctp_peer: speaks JSON lines and takes commands."""
+
+    def __init__(self, process: trio.Process) -> None:
+        super().__init__(process)
+        self.events: list[dict[str, Any]] = []
+
+    async def expect(self, event: str) -> dict[str, Any]:
+        """The next event of this name; those before it are kept in `events` only."""
+        while True:
+            found: dict[str, Any] = json.loads(await self.line())
+            self.events.append(found)
+            if found["event"] == event:
+                return found
+            assert found["event"] != "failed", found
+
+    async def command(self, line: str) -> None:
+        """Give a line to a peer whose job is `commands`."""
+        assert self.process.stdin is not None
+        await self.process.stdin.send_all(line.encode() + b"\n")
+
+    async def no_more_commands(self) -> None:
+        assert self.process.stdin is not None
+        await self.process.stdin.aclose()
+
+    async def summary(self) -> dict[str, Any]:
+        """What passed, printed once the association is over and there are no more commands."""
+        await self.no_more_commands()
+        return await self.expect("summary")
+
+
+_AnyPeer = TypeVar("_AnyPeer", bound=LivePeer)
+
+
+@asynccontextmanager
+async def _running(
+    kind: Callable[[trio.Process], _AnyPeer], program: Path, options: Sequence[str | int]
+) -> AsyncIterator[_AnyPeer]:
+    process = await trio.lowlevel.open_process(
+        [str(program), *map(str, options)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    peer = kind(process)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.listen)
+            yield peer
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    await stream.aclose()
+
+
+@asynccontextmanager
+async def run_c_peer(program: Path, *options: str | int) -> AsyncIterator[CPeer]:
+    """Start usrsctp_peer; a listening one is ready when the body begins."""
+    async with _running(CPeer, program, options) as peer:
+        if "--connect" not in options:
+            await peer.expect("listening")
+        yield peer
+
+
+@asynccontextmanager
+async def run_program(name: str, *options: str | int) -> AsyncIterator[LivePeer]:
+    """Start one of usrsctp's own programs; none says when it listens: see `wait_for_udp_port`."""
+    async with _running(LivePeer, usrsctp_program(name), options) as peer:
+        yield peer
+
+
+async def wait_for_udp_port(port: int) -> None:
+    """Until some process has bound this UDP port, as the kernel's table tells; nothing is sent."""
+    wanted = f":{port:04X} "
+    tables = [Path("/proc/net/udp"), Path("/proc/net/udp6")]
+    while not any(wanted in table.read_text() for table in tables):
+        await trio.sleep(0.01)

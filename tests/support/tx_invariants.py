@@ -1,0 +1,104 @@
+"""What must hold of the sending side after every step, computed the slow way from what it holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from trio_sctp._core.tx.outstanding_data import ACKED, IN_FLIGHT, MARKED
+from trio_sctp._core.tx.retransmission_queue import RetransmissionQueue
+from trio_sctp._core.tx.send_queue import (
+    MAX_ORDERED_IN_WINDOW,
+    OutboundStream,
+    OutgoingMessage,
+    SendQueue,
+)
+
+
+def check_invariants(queue: RetransmissionQueue) -> None:
+    """Every counter equals what a recount says, and no window is out of its bounds."""
+    _check_outstanding_data(queue)
+    _check_messages(queue)
+    check_send_queue(queue._send_queue)
+    congestion = queue.congestion
+    assert congestion.cwnd >= congestion.pmdcs
+    assert congestion.ssthresh >= 4 * congestion.pmdcs
+    assert congestion.partial_bytes_acked >= 0
+    assert queue.peer_rwnd >= 0
+
+
+def check_not_stalled(queue: RetransmissionQueue) -> None:
+    """After all that may go was pulled: what is left waits for a timer or cannot be sent at all."""
+    data, send_queue = queue._data, queue._send_queue
+    if data.chunks:
+        all_acked = all(chunk.state == ACKED for chunk in data.chunks.values())
+        assert data.flight_size > 0 or all_acked, "outstanding data, and none of it under way"
+        assert queue.t3_rtx.running, "data in flight without a timer"
+    elif send_queue.next_message() is not None:
+        assert queue.t3_rtx.running, "data to send, and nothing will ever send it"
+
+
+def _check_outstanding_data(queue: RetransmissionQueue) -> None:
+    data = queue._data
+    chunks = data.chunks
+    assert list(chunks) == list(range(data.cumulative_tsn_ack + 1, data.next_tsn))
+    in_flight = [chunk for chunk in chunks.values() if chunk.state == IN_FLIGHT]
+    assert data.flight_size == sum(len(chunk.wire) for chunk in in_flight)
+    assert data.flight_payload == sum(chunk.payload_size for chunk in in_flight)
+
+    marked = {tsn for tsn, chunk in chunks.items() if chunk.state == MARKED}
+    assert data.marked_count == len(marked)
+    assert marked <= set(data._marked), "a marked chunk that nobody will retransmit"
+    heap = data._marked
+    assert all(heap[(i - 1) // 2] <= heap[i] for i in range(1, len(heap)))
+
+    covered: list[int] = []
+    for first, last in data.gap_ranges:
+        assert first <= last
+        assert not covered or covered[-1] + 1 < first, "gap ranges overlap, touch or are unsorted"
+        covered += range(first, last + 1)
+    assert covered == [tsn for tsn, chunk in chunks.items() if chunk.state == ACKED]
+    assert len(data._htna) <= 3
+    assert data._htna == sorted(data._htna)
+
+
+def _check_messages(queue: RetransmissionQueue) -> None:
+    assert not queue._data.acked_messages
+    begun: dict[int, OutgoingMessage] = {}
+    outstanding: Counter[int] = Counter()
+    for chunk in queue._data.chunks.values():
+        begun[id(chunk.message)] = chunk.message
+        outstanding[id(chunk.message)] += chunk.payload_size
+    current = queue._send_queue._current
+    if current is not None:
+        begun[id(current)] = current
+    assert queue.unacknowledged_messages == len(begun)
+    for key, message in begun.items():
+        assert message.unacked == outstanding[key] + len(message.payload) - message.offset
+        assert message.unacked > 0
+
+
+def check_send_queue(send_queue: SendQueue) -> None:
+    """The send queue's own counters."""
+    streams = send_queue._streams.values()
+    for stream in streams:
+        waiting = [len(m.payload) - m.offset for m in stream.messages]
+        assert all(waiting), "a message that was wholly sent still waits"
+        assert stream.unsent_bytes == sum(waiting)
+        assert 0 <= stream.next_ssn < 2**16
+        assert 0 <= stream.ordered_in_window <= MAX_ORDERED_IN_WINDOW
+        assert not (stream.active and stream.paused)
+        assert not (stream.active and not stream.messages)
+        if stream.messages and not stream.active:
+            assert stream.paused or stream.ordered_in_window == MAX_ORDERED_IN_WINDOW
+        for message in list(stream.messages)[1:]:
+            assert message.offset == 0, "a message was begun before the one ahead of it"
+    assert send_queue.unsent_bytes == sum(stream.unsent_bytes for stream in streams)
+    waiting_messages = [m for stream in streams for m in stream.messages]
+    assert send_queue.message_count == sum(m.offset == 0 for m in waiting_messages)
+    begun = [m for m in waiting_messages if m.offset]
+    assert begun == ([send_queue._current] if send_queue._current else [])
+
+
+def state_is_kept_of(send_queue: SendQueue, stream_id: int) -> OutboundStream | None:
+    """What the queue remembers of a stream; None for one that is as good as new."""
+    return send_queue._streams.get(stream_id)

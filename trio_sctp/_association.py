@@ -1,0 +1,512 @@
+"""The trio association: what a program holds, over a sans-IO association and its driver.
+
+It hands out the core's events, to each channel its messages, without ever waiting for a reader, and
+notes how the association ended, so that everybody who waits for something of it is woken and told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Final, final
+
+import trio
+from trio.lowlevel import checkpoint, enable_ki_protection
+
+from ._core.association import Association as CoreAssociation
+from ._core.config import Config
+from ._core.data_channels import (
+    ChannelAccepted,
+    ChannelClosed,
+    ChannelClosing,
+    ChannelError,
+    ChannelEvent,
+    ChannelMessage,
+    ChannelOpened,
+    DataChannels,
+)
+from ._core.errors import LocalProtocolError
+from ._core.events import (
+    AssociationClosed,
+    AssociationRestarted,
+    AssociationUp,
+    BufferedAmountLow,
+    CloseReason,
+    Event,
+    IncomingStreamsReset,
+    Message,
+    OutgoingStreamsReset,
+    PeerError,
+    PeerShutdown,
+    SendBufferDrained,
+)
+from ._core.statistics import AssociationStatistics
+from ._data_channel import ChannelListener, DataChannel
+from ._driver import Driver
+from ._errors import Ending, ending_of
+from ._message_channel import MessageChannel
+from ._transport import DatagramTransport
+
+__all__ = ["Association"]
+
+ABORT_OVERHEAD: Final = 32
+"""What an ABORT packet has beside the reason, in bytes."""
+EVENTS_KEPT: Final = 256
+"""Events that wait for a reader of `Association.events`; then the oldest make way."""
+
+
+@final
+class Association(trio.abc.AsyncResource):
+    """An established SCTP association, as `open_association` gives it.
+
+    Closing it, or leaving the context manager that gave it, shuts it down gracefully.
+    """
+
+    def __init__(
+        self,
+        core: CoreAssociation,
+        transport: DatagramTransport,
+        *,
+        client: bool,
+        data_channels: bool,
+        plain_messages: bool | None,
+        max_message_size: int | None,
+        shutdown_timeout: float,
+        peer_address: object = None,
+    ) -> None:
+        self._core = core
+        self._shutdown_timeout = shutdown_timeout
+        self.client = client
+        """Whether this end opens channels on even ids (RFC 8832 §6)."""
+        if max_message_size is None:
+            max_message_size = core.config.max_message_size
+        self.max_message_size = max_message_size
+        """Longest message that the peer takes on a data channel, in bytes; 0: any."""
+        self.peer_address = peer_address
+        """Where the peer is, if the transport knows."""
+        self.peer_certificate: bytes | None = getattr(transport, "peer_certificate", None)
+        """The certificate that the peer has proven to hold, in DER; None where nothing was proven,
+        as over bare UDP."""
+        self._channels: DataChannels | None = None
+        if data_channels:
+            self._channels = DataChannels(core, client=client, max_message_size=max_message_size)
+        self._takes_messages = not data_channels if plain_messages is None else plain_messages
+        self._open_channels: dict[int, DataChannel] = {}
+        self.messages: MessageChannel = MessageChannel(self)
+        """Messages that belong to no data channel; a `trio.abc.Channel` of `Message` values."""
+
+        self._visitors, self._incoming = trio.open_memory_channel[DataChannel](math.inf)
+        self._events_in, self._events_out = trio.open_memory_channel[Event](EVENTS_KEPT)
+        self._watching_total = False
+        self._driver = Driver(
+            core, transport, dispatch=self._dispatch, on_failure=self._on_transport_failure
+        )
+        self._ring = self._driver.ring
+        self._touched = self._driver.touched
+
+        self._settled = trio.Event()
+        self._closed = trio.Event()
+        self._up = False
+        self._inbound_streams = core.config.inbound_streams
+        self._closing = False
+        self._aborted_here = False
+        self._failure_told = False
+        self._has_sent = False
+        """Whether the user sent something since all that was sent had been acknowledged: what this
+        end does by itself, such as accepting channels, may be lost with the association."""
+        self._abandoned = ""
+        self._transport_error: Exception | None = None
+        self._ending: Ending | None = None
+        self._no_more_channels: Ending | None = None
+
+    def __repr__(self) -> str:
+        peer = "" if self.peer_address is None else f" with {self.peer_address}"
+        return f"<Association{peer} {self._core.state.value}>"
+
+    # -- data channels
+
+    @enable_ki_protection
+    def open_channel(
+        self,
+        label: str = "",
+        *,
+        protocol: str = "",
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        lifetime: float | None = None,
+        priority: int = 256,
+        id: int | None = None,  # noqa: A002  # as W3C calls it
+    ) -> DataChannel:
+        """Open a data channel; it can be used at once (RFC 8832 §6), best with ``async with``.
+
+        ``max_retransmits`` or ``lifetime`` (seconds) limit how hard its messages are tried,
+        ``priority`` is 0 to 65535 (RFC 8831 §6.4).  With ``id`` the channel is negotiated: the
+        peer has to open it with the same id, and nothing is announced.
+
+        Raises `LocalProtocolError` for what cannot be asked for, `trio.ClosedResourceError` if
+        the association was closed here and `trio.BrokenResourceError` if it is over.
+        """
+        channels = self._data_channels()
+        self._check_usable()
+        now = trio.current_time()
+        stream_id = channels.open(
+            label,
+            protocol,
+            ordered=ordered,
+            max_retransmits=max_retransmits,
+            lifetime=lifetime,
+            priority=priority,
+            stream_id=id,
+            now=now,
+        )
+        properties = channels.channel(stream_id)
+        assert properties is not None  # it was just opened
+        channel = self._open_channels[stream_id] = DataChannel(self, properties)
+        self._touched(now)
+        return channel
+
+    def listen(self) -> ChannelListener:
+        """A listener for the channels that the peer opens, which wait until they are accepted."""
+        self._data_channels()
+        return ChannelListener(self, self._incoming.clone())
+
+    def _data_channels(self) -> DataChannels:
+        if self._channels is None:
+            raise LocalProtocolError("this association was opened with data_channels=False")
+        return self._channels
+
+    # -- SCTP
+
+    @property
+    def events(self) -> trio.MemoryReceiveChannel[Event]:
+        """What happens to the association as a whole: restarts, stream resets, errors that the
+        peer reports, the end, after which it ends.  The latest 256 wait for whoever receives them.
+        """
+        return self._events_out
+
+    @property
+    def config(self) -> Config:
+        return self._core.config
+
+    @property
+    def outbound_streams(self) -> int:
+        """Streams that this end may send on, as negotiated."""
+        return self._core.outbound_streams
+
+    @property
+    def inbound_streams(self) -> int:
+        """Streams that the peer may send on, as negotiated."""
+        return self._inbound_streams
+
+    @enable_ki_protection
+    def update_config(self, **changes: Any) -> None:
+        """Replace fields of `config` while the association runs.
+
+        Raises `LocalProtocolError` for an unknown name, a value out of range and a field that the
+        peer was told in INIT (`trio_sctp.sansio.FIXED_BY_INIT`).
+        """
+        now = trio.current_time()
+        self._core.update_config(now=now, **changes)
+        self._touched(now)
+
+    @enable_ki_protection
+    def reset_streams(self, stream_ids: Collection[int]) -> None:
+        """Restart the numbering of streams we send on, after what was sent (RFC 6525 §5.1.2).
+
+        An `OutgoingStreamsReset` among the `events` tells the result.  Raises `LocalProtocolError`
+        for an id that does not exist or belongs to a data channel: closing that resets its
+        stream.
+        """
+        self._check_usable()
+        for stream_id in stream_ids:
+            if stream_id in self._open_channels:
+                raise LocalProtocolError(f"stream_ids has {stream_id}: a data channel is using it")
+        now = trio.current_time()
+        self._core.reset_streams(stream_ids, now=now)
+        self._touched(now)
+
+    def statistics(self) -> AssociationStatistics:
+        """A snapshot in the terms of RFC 6458 §8.2.1."""
+        return self._core.statistics()
+
+    def _check_usable(self) -> None:
+        if self._closing:
+            raise trio.ClosedResourceError(f"{self!r} was closed")
+        if (ending := self._no_more_channels) is not None:
+            raise ending.for_sender()
+
+    def _why_no_more_channels(self) -> Exception:
+        if self._closing or self._no_more_channels is None:
+            return trio.ClosedResourceError(f"{self!r} was closed")
+        return self._no_more_channels.for_receiver()
+
+    # -- the end
+
+    async def wait_closed(self) -> None:
+        """Wait until the association is over, however that comes."""
+        await self._closed.wait()
+
+    @enable_ki_protection
+    def abort(self, reason: str = "") -> None:
+        """End the association at once, dropping what is queued (ABORT, RFC 9260 §9.1).
+
+        The peer is told ``reason``, as much of it as fits into a packet.  Everything of the
+        association that is used afterwards raises `trio.ClosedResourceError`.  Nothing happens to
+        one that is over.
+        """
+        self._aborted_here = True
+        room = self._core.config.path_mtu - ABORT_OVERHEAD
+        self._abort(reason.encode(errors="replace")[:room])
+
+    @enable_ki_protection
+    async def aclose(self) -> None:
+        """Shut down gracefully: all that was sent is delivered first (RFC 9260 §9.2).  Idempotent.
+
+        What the peer sent and nobody received is dropped.  If it takes longer than
+        ``shutdown_timeout``, or is cancelled, the association is aborted.  Raises
+        `AssociationError` if something that was sent could not be delivered.
+        """
+        if not self._closing:
+            self._close_everything()
+            if not self._closed.is_set():
+                now = trio.current_time()
+                self._core.shutdown(now=now)
+                self._touched(now)
+        if self._closed.is_set():
+            await checkpoint()
+        else:
+            await self._wait_for_shutdown()
+        self._tell_failure()
+
+    async def _wait_for_shutdown(self) -> None:
+        try:
+            with trio.move_on_after(self._shutdown_timeout):
+                await self._closed.wait()
+                return
+            self._abandoned = f"the peer did not take everything within {self._shutdown_timeout} s"
+        finally:
+            self._abort()
+
+    def _abort(self, reason: bytes = b"") -> None:
+        """Close everything here, with an ABORT unless the association is over."""
+        self._close_everything()
+        self._abort_core(reason)
+
+    def _abort_core(self, reason: bytes = b"") -> None:
+        if self._closed.is_set():
+            return
+        now = trio.current_time()
+        self._core.abort(reason, now=now)
+        self._touched(now)
+
+    def _close_everything(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        for channel in list(self._open_channels.values()):
+            channel._closed_with_association()
+        if not self.messages._closed:
+            self._discard_messages(self.messages._close_here())
+        self._visitors.close()
+
+    def _tell_failure(self) -> None:
+        """Raise, once, if what was sent could not be delivered."""
+        ending = self._ending
+        if ending is None or self._aborted_here or self._failure_told:
+            return
+        if self._has_sent and ending.undelivered_messages and ending.kind is not None:
+            self._failure_told = True
+            raise ending.for_sender()
+
+    # -- for channels
+
+    def _send(self, stream_id: int, value: bytes | str) -> None:
+        assert self._channels is not None
+        self._channels.send(stream_id, value, now=trio.current_time())
+        self._has_sent = True
+        self._ring()
+
+    def _consumed(self, size: int) -> None:
+        """A message was taken: its bytes no longer fill the receiver window."""
+        if self._core.message_consumed(size, now=trio.current_time()):
+            self._ring()
+
+    def _discard_content(self, messages: Iterable[ChannelMessage]) -> None:
+        for message in messages:
+            self._consumed(message.size)
+
+    def _discard_messages(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self._consumed(len(message.payload))
+
+    def _close_channel(self, channel: DataChannel) -> None:
+        assert self._channels is not None
+        now = trio.current_time()
+        self._channels.close(channel.id, now=now)
+        self._touched(now)
+
+    def _discard_channel(self, channel: DataChannel) -> None:
+        if not channel._over:
+            assert self._channels is not None
+            now = trio.current_time()
+            self._channels.discard(channel.id, now=now)
+            self._touched(now)
+
+    def _send_message(self, message: Message) -> None:
+        self._core.send(
+            message.stream_id,
+            message.payload,
+            ppid=message.ppid,
+            unordered=message.unordered,
+            now=trio.current_time(),
+        )
+        self._has_sent = True
+        self._ring()
+
+    def _watch_total(self) -> None:
+        """Wake senders of plain messages when the send queue is down at their low-water mark."""
+        self._watching_total = True
+
+    # -- the core
+
+    def _dispatch(self, now: float) -> None:
+        channels = self._channels
+        while True:
+            event = self._core.next_event() if channels is None else channels.next_event(now=now)
+            if event is None:
+                break
+            if type(event) is ChannelMessage:
+                channel = self._open_channels.get(event.stream_id)
+                if channel is None or not channel._inbox.put(event):
+                    self._consumed(event.size)
+            else:
+                _REACTIONS[type(event)](self, event)
+        if self._watching_total and self.messages._at_low_water():
+            self._watching_total = False
+            self.messages._room_again()
+
+    def _on_message(self, event: Message) -> None:
+        if not (self._takes_messages and self.messages._inbox.put(event)):
+            self._consumed(len(event.payload))
+
+    def _on_up(self, event: AssociationUp) -> None:
+        self._up = True
+        self._inbound_streams = event.inbound_streams
+        self._settled.set()
+
+    def _on_notable(self, event: Event) -> None:
+        """Keep it for who reads `events`, and rather the new than the old."""
+        try:
+            self._events_in.send_nowait(event)
+        except trio.WouldBlock:
+            self._events_out.receive_nowait()
+            self._events_in.send_nowait(event)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the reader has closed it
+
+    def _on_restarted(self, event: AssociationRestarted) -> None:
+        self._on_notable(event)
+        self.messages._room_again()
+
+    def _on_peer_shutdown(self, event: PeerShutdown) -> None:
+        # Its data was all delivered before (RFC 9260 §9.2), and of ours it takes nothing new.
+        self._on_notable(event)
+        self._end_everything(Ending(self, "the peer shut the association down"))
+
+    def _on_closed(self, event: AssociationClosed) -> None:
+        ending = self._ending = self._ending_of(event)
+        self._on_notable(event)
+        self._end_everything(ending)
+        self._open_channels.clear()
+        self._events_in.close()
+        self._closed.set()
+        self._settled.set()
+
+    def _ending_of(self, event: AssociationClosed) -> Ending:
+        return ending_of(
+            event,
+            self,
+            was_up=self._up,
+            transport_error=self._transport_error,
+            given_up=self._abandoned,
+        )
+
+    def _end_everything(self, ending: Ending) -> None:
+        if self._no_more_channels is None:
+            self._no_more_channels = ending
+        for channel in list(self._open_channels.values()):
+            channel._end(ending)
+        self.messages._end(ending)
+        self._visitors.close()
+
+    def _on_low(self, event: BufferedAmountLow) -> None:
+        if (channel := self._open_channels.get(event.stream_id)) is not None:
+            channel._room_again()
+
+    def _on_channel_opened(self, event: ChannelOpened) -> None:
+        assert self._channels is not None
+        properties = self._channels.channel(event.stream_id)
+        if properties is not None and not self._closing and self._no_more_channels is None:
+            channel = self._open_channels[event.stream_id] = DataChannel(self, properties)
+            self._visitors.send_nowait(channel)
+
+    def _on_channel_closing(self, event: ChannelClosing) -> None:
+        if (channel := self._open_channels.get(event.stream_id)) is not None:
+            channel._end(self._ending_of_channel(channel, event.error))
+
+    def _on_channel_closed(self, event: ChannelClosed) -> None:
+        channel = self._open_channels.pop(event.stream_id, None)
+        if channel is not None:
+            if event.error is not None or not channel._closed:
+                channel._end(self._ending_of_channel(channel, event.error))
+            channel._was_reset()
+
+    def _ending_of_channel(self, channel: DataChannel, error: ChannelError | None) -> Ending:
+        if error is None:
+            return Ending(self, f"the peer closed {channel!r}")
+        if error.association_closed is not None:
+            return self._ending_of(error.association_closed)
+        return Ending(self, f"{channel!r}: {error}", trio.BrokenResourceError)
+
+    def _on_drained(self, event: SendBufferDrained) -> None:
+        self._has_sent = False
+
+    def _ignore(self, event: object) -> None:
+        """Nothing that the shell's users are told of."""
+
+    # -- the tasks
+
+    def _start(self, nursery: trio.Nursery, *, connect: bool) -> None:
+        self._driver.start(nursery, repr(self))
+        now = trio.current_time()
+        if connect:
+            self._core.connect(now=now)
+        self._touched(now)
+
+    def _on_transport_failure(self, error: Exception) -> None:
+        if self._transport_error is None:
+            self._transport_error = error
+        self._abort_core()
+
+    async def _stop(self) -> None:
+        await self._driver.stop()
+        if not self._closed.is_set():  # after a crash
+            self._on_closed(AssociationClosed(CloseReason.LOCAL_ABORT))
+
+
+_REACTIONS: Final[dict[type[Event | ChannelEvent], Callable[[Association, Any], None]]] = {
+    Message: Association._on_message,
+    AssociationUp: Association._on_up,
+    AssociationRestarted: Association._on_restarted,
+    PeerShutdown: Association._on_peer_shutdown,
+    AssociationClosed: Association._on_closed,
+    PeerError: Association._on_notable,
+    IncomingStreamsReset: Association._on_notable,
+    OutgoingStreamsReset: Association._on_notable,
+    BufferedAmountLow: Association._on_low,
+    SendBufferDrained: Association._on_drained,
+    ChannelOpened: Association._on_channel_opened,
+    ChannelAccepted: Association._ignore,
+    ChannelClosing: Association._on_channel_closing,
+    ChannelClosed: Association._on_channel_closed,
+}

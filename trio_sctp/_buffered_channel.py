@@ -1,0 +1,299 @@
+"""What a data channel and the channel of plain messages have in common.
+
+Received messages wait in an `Inbox`: a trio memory channel that is never full (the receiver
+window bounds what the peer may send) and is made only when something goes through it, so that
+idle channels cost little.  Senders wait for room by water marks: from the moment when
+``high_water`` unsent bytes are reached until they have fallen to ``low_water``, in the order in
+which they came.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import trio
+from trio.lowlevel import (
+    ParkingLot,
+    cancel_shielded_checkpoint,
+    checkpoint,
+    checkpoint_if_cancelled,
+    enable_ki_protection,
+)
+
+from ._core.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from ._association import Association
+    from ._errors import Ending
+
+__all__ = ["DEFAULT_HIGH_WATER", "DEFAULT_LOW_WATER", "BufferedChannel", "Inbox"]
+
+DEFAULT_HIGH_WATER = 1024 * 1024
+DEFAULT_LOW_WATER = 512 * 1024
+
+T = TypeVar("T")
+ItemT = TypeVar("ItemT")
+
+
+class Inbox(Generic[ItemT]):
+    """Things received and not yet taken, and how the flow of them ended."""
+
+    __slots__ = ("_closed", "_ending", "_receive", "_send")
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._ending: Ending | None = None
+        self._send: trio.MemorySendChannel[ItemT] | None = None
+        self._receive: trio.MemoryReceiveChannel[ItemT] | None = None
+
+    def __len__(self) -> int:
+        return 0 if self._receive is None else self._receive.statistics().current_buffer_used
+
+    def put(self, item: ItemT) -> bool:
+        """False if nobody will ever take it."""
+        if self._closed or self._ending is not None:
+            return False
+        if self._send is None:
+            self._open()
+            assert self._send is not None
+        self._send.send_nowait(item)
+        return True
+
+    def end(self, ending: Ending) -> None:
+        """Nothing more will come: who has taken all that is there is told of ``ending``."""
+        if self._ending is None:
+            self._ending = ending
+            if self._send is not None:
+                self._send.close()
+
+    def close(self) -> list[ItemT]:
+        """The taker wants no more: whoever waits gets `trio.ClosedResourceError`.  What is left."""
+        left: list[ItemT] = []
+        self._closed = True
+        if self._receive is not None:
+            try:
+                while True:
+                    left.append(self._receive.receive_nowait())
+            except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+                pass
+            self._receive.close()
+        return left
+
+    def take_nowait(self) -> ItemT:
+        try:
+            return self._receiver().receive_nowait()
+        except trio.EndOfChannel:
+            pass
+        raise self._over()
+
+    async def take(self) -> ItemT:
+        """One checkpoint, also where it raises; a cancelled one takes nothing."""
+        try:
+            return await self._receiver().receive()
+        except trio.EndOfChannel:
+            await checkpoint()
+        except trio.ClosedResourceError:
+            await checkpoint()
+            raise
+        raise self._over()
+
+    def _over(self) -> Exception:
+        assert self._ending is not None
+        return self._ending.for_receiver()
+
+    def _receiver(self) -> trio.MemoryReceiveChannel[ItemT]:
+        if self._receive is None:
+            self._open()
+            assert self._receive is not None
+        return self._receive
+
+    def _open(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[ItemT](math.inf)
+        if self._closed:
+            self._receive.close()
+        if self._ending is not None:
+            self._send.close()
+
+
+class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
+    """A channel whose two ends are an inbox and the core's send queue.
+
+    Several tasks may send and several may receive at the same time.
+    """
+
+    __slots__ = (
+        "_association",
+        "_closed",
+        "_ending",
+        "_high_water",
+        "_inbox",
+        "_low_water",
+        "_room",
+        "_waking",
+    )
+
+    def __init__(self, association: Association) -> None:
+        self._association = association
+        self._inbox: Inbox[ItemT] = Inbox()
+        self._room: ParkingLot | None = None
+        self._waking = False
+        """A task was woken and has not run yet: one at a time, so that they keep their order."""
+        self._closed = False
+        """Closed at this end."""
+        self._ending: Ending | None = None
+        """Why nothing can be sent any more, if something else ended it."""
+        self._high_water = DEFAULT_HIGH_WATER
+        self._low_water = DEFAULT_LOW_WATER
+
+    # -- what the two kinds do differently
+
+    @abstractmethod
+    def _unsent(self) -> int:
+        """The same as `buffered_amount` where something can still be sent."""
+
+    @abstractmethod
+    def _put(self, value: T) -> None:
+        """Give a message to the core.  `LocalProtocolError` or `TypeError` if it cannot be sent."""
+
+    @abstractmethod
+    def _got(self, item: ItemT) -> T:
+        """An item was taken from the inbox: account for it."""
+
+    @abstractmethod
+    def _watch_low_water(self) -> None:
+        """See to it that `_room_again` is called when `buffered_amount` falls to the low-water
+        mark.
+        """
+
+    # -- receiving
+
+    @enable_ki_protection
+    def receive_nowait(self) -> T:
+        """As `receive`, but raises `trio.WouldBlock` instead of waiting."""
+        return self._got(self._inbox.take_nowait())
+
+    @enable_ki_protection
+    async def receive(self) -> T:
+        """The next message.  Cancelling it loses nothing; a message already there costs a
+        checkpoint.
+
+        Raises `trio.EndOfChannel` after the last message of a peer that closed, the association's
+        error after the last one before it failed, `trio.ClosedResourceError` if this end was
+        closed.
+        """
+        return self._got(await self._inbox.take())
+
+    # -- sending
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that were sent here and are not on their way to the peer yet."""
+        return self._unsent()
+
+    @enable_ki_protection
+    def send_nowait(self, value: T) -> None:
+        """As `send`, but raises `trio.WouldBlock` instead of waiting."""
+        if self._closed or self._ending is not None:
+            raise self._why_no_sending()
+        if self._room or self._waking or self._unsent() >= self._high_water:
+            raise trio.WouldBlock
+        self._put(value)
+
+    @enable_ki_protection
+    async def send(self, value: T) -> None:
+        """Send a message, waiting while too much is unsent (see `set_water_marks`).
+
+        It returns when the message is queued; cancelled, it had no effect.  Raises
+        `LocalProtocolError` for what may not be sent, `trio.ClosedResourceError` if this end was
+        closed, `trio.BrokenResourceError` if the peer closed or the association is over.
+        """
+        await checkpoint_if_cancelled()
+        try:
+            self.send_nowait(value)
+        except trio.WouldBlock:
+            pass
+        except BaseException:
+            await checkpoint()
+            raise
+        else:
+            await cancel_shielded_checkpoint()
+            return
+        await self._wait_for_room()
+        try:
+            self._put(value)
+        finally:
+            self._pass_on()
+
+    def set_water_marks(self, *, high: int, low: int | None = None) -> None:
+        """Let `send` wait from ``high`` unsent bytes on, until no more than ``low`` (``high //
+        2``) are.
+
+        A message is never cut: one longer than ``high`` is taken whole once there is room.
+        """
+        low = high // 2 if low is None else low
+        if not 0 <= low < high:
+            raise LocalProtocolError(f"low is {low}: it must be from 0 to below high, {high}")
+        self._high_water, self._low_water = high, low
+        if self._room:
+            self._watch_low_water()
+            self._pass_on()
+
+    def _check_can_send(self) -> None:
+        if self._closed or self._ending is not None:
+            raise self._why_no_sending()
+
+    def _why_no_sending(self) -> Exception:
+        if self._closed:
+            return trio.ClosedResourceError(f"{self!r} was closed")
+        assert self._ending is not None
+        return self._ending.for_sender()
+
+    async def _wait_for_room(self) -> None:
+        """Whoever returns from here passes on the room that is left, with no checkpoint before."""
+        if self._room is None:
+            self._room = ParkingLot()
+        while True:
+            self._watch_low_water()
+            await self._room.park()
+            self._waking = False
+            self._check_can_send()
+            if self._unsent() < self._high_water:
+                return
+
+    @enable_ki_protection
+    async def _wait_until_sending_might_not_block(self) -> None:
+        await checkpoint()
+        self._check_can_send()
+        if self._room or self._waking or self._unsent() >= self._high_water:
+            await self._wait_for_room()
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        if self._unsent() < self._high_water:
+            self._room_again()
+
+    def _room_again(self) -> None:
+        """The core says that what is unsent has fallen to the low-water mark."""
+        if self._room and not self._waking:
+            self._waking = True
+            self._room.unpark()
+
+    # -- the end
+
+    def _end(self, ending: Ending) -> None:
+        """The peer or the association ended this; what was received can still be taken."""
+        if self._ending is None:
+            self._ending = ending
+        self._inbox.end(ending)
+        if self._room:
+            self._room.unpark_all()
+
+    def _close_here(self) -> list[ItemT]:
+        """Close it here; what was not received is returned, to be accounted for."""
+        self._closed = True
+        left = self._inbox.close()
+        if self._room:
+            self._room.unpark_all()
+        return left

@@ -1,0 +1,335 @@
+"""Data channels as trio knows channels, streams and listeners.
+
+A `DataChannel` is one bidirectional channel of messages (RFC 8831), `DataChannelStream` the same
+as a stream of bytes, `ChannelListener` where the channels that the peer opens arrive.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeAlias, final
+
+import trio
+from trio.lowlevel import checkpoint, enable_ki_protection
+
+from ._buffered_channel import BufferedChannel
+from ._core.data_channels import Channel, ChannelMessage
+from ._core.errors import LocalProtocolError
+from ._errors import Ending
+
+if TYPE_CHECKING:
+    from ._association import Association
+
+__all__ = ["ChannelListener", "ChannelStatistics", "DataChannel", "DataChannelStream"]
+
+STREAM_PIECE = 65536
+"""Longest message that a stream makes of what it is given, in bytes."""
+
+Content: TypeAlias = bytes | str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStatistics:
+    """What went through a data channel so far, in the terms of W3C's RTCDataChannelStats.
+
+    Sizes are in bytes, text counted as UTF-8.
+    """
+
+    messages_sent: int
+    bytes_sent: int
+    messages_received: int
+    bytes_received: int
+    buffered_amount: int
+    """Sent here and not on the way to the peer yet."""
+    unread_messages: int
+    """Received messages that nobody has taken yet."""
+
+
+@final
+class DataChannel(BufferedChannel[Content, ChannelMessage]):
+    """A bidirectional channel of messages, text as `str` and binary as `bytes` (RFC 8831).
+
+    Made by `Association.open_channel` or by the listener of the other end.  ``async for`` takes
+    messages until the peer closes.  Leaving its ``async with`` block closes it.
+    """
+
+    __slots__ = (
+        "_properties",
+        "_reset",
+        "id",
+        "label",
+        "lifetime",
+        "max_retransmits",
+        "ordered",
+        "priority",
+        "protocol",
+    )
+
+    def __init__(self, association: Association, properties: Channel) -> None:
+        super().__init__(association)
+        self._properties = properties
+        self._reset: trio.Event | None = None
+        """Made by `aclose`, set when nothing of this channel is left to be delivered."""
+        self.id = properties.stream_id
+        self.label = properties.label
+        self.protocol = properties.protocol
+        self.ordered = properties.ordered
+        self.max_retransmits = properties.max_retransmits
+        self.lifetime = properties.lifetime
+        """Seconds for which a message is tried; None: no limit."""
+        self.priority = properties.priority
+
+    def __repr__(self) -> str:
+        state = " closed" if self._closed else " ended" if self._ending is not None else ""
+        return f"<DataChannel {self.id} {self.label!r}{state}>"
+
+    @property
+    def reliable(self) -> bool:
+        return self.max_retransmits is None and self.lifetime is None
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that were sent here and are not on their way to the peer yet."""
+        return 0 if self._over else self._unsent()
+
+    def statistics(self) -> ChannelStatistics:
+        counted = self._properties
+        return ChannelStatistics(
+            counted.messages_sent,
+            counted.bytes_sent,
+            counted.messages_received,
+            counted.bytes_received,
+            self.buffered_amount,
+            len(self._inbox),
+        )
+
+    def as_stream(self) -> DataChannelStream:
+        """The same channel as a stream of bytes; use either the stream or the channel, not both.
+
+        Raises `LocalProtocolError` unless the channel is ordered and reliable.
+        """
+        return DataChannelStream(self)
+
+    # -- sending and receiving
+
+    def _put(self, value: Content) -> None:
+        if value.__class__ is not bytes and value.__class__ is not str:
+            value = _as_content(value)
+        self._association._send(self.id, value)
+
+    def _got(self, item: ChannelMessage) -> Content:
+        self._association._consumed(item.size)
+        return item.data
+
+    def _unsent(self) -> int:
+        return self._association._core.unsent_bytes(self.id)
+
+    def _watch_low_water(self) -> None:
+        self._association._core.set_low_water(self.id, self._low_water)
+
+    def _forget_low_water(self) -> None:
+        if self._room is not None and not self._over:
+            self._association._core.set_low_water(self.id, -1)
+
+    # -- the end
+
+    @property
+    def _over(self) -> bool:
+        """The stream id is no longer this channel's."""
+        return self._association._open_channels.get(self.id) is not self
+
+    @enable_ki_protection
+    async def aclose(self) -> None:
+        """Close the channel: deliver what was sent, then reset its stream (RFC 8831 §6.7).
+
+        What the peer sent and nobody received is dropped; tasks that wait to send or to receive
+        get `trio.ClosedResourceError`.  Idempotent.  Cancelled, it still closes, and drops what is
+        unsent.  Raises the association's error if that fails before everything was delivered.
+        """
+        if not self._closed:
+            self._association._discard_content(self._close_here())
+            if self._ending is None:  # else there is nobody to deliver to
+                self._reset = trio.Event()
+                self._association._close_channel(self)
+        if self._reset is None or self._reset.is_set():
+            await checkpoint()
+            return
+        try:
+            await self._reset.wait()
+        except trio.Cancelled:
+            self._association._discard_channel(self)
+            raise
+        if self._ending is not None and self._ending.kind is not None:
+            raise self._ending.for_sender()
+
+    def _closed_with_association(self) -> None:
+        """The association was closed here, and everything with it."""
+        if not self._closed:
+            self._association._discard_content(self._close_here())
+        self._was_reset()
+
+    def _was_reset(self) -> None:
+        if self._reset is not None:
+            self._reset.set()
+
+    def _end(self, ending: Ending) -> None:
+        super()._end(ending)
+        self._forget_low_water()
+        self._was_reset()
+
+    def _close_here(self) -> list[ChannelMessage]:
+        self._forget_low_water()
+        return super()._close_here()
+
+
+def _as_content(value: object) -> Content:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"a message is bytes or str, not {type(value).__name__}")
+
+
+class _OneTask:
+    """Raises `trio.BusyResourceError` when a second task wants to be where one may be."""
+
+    __slots__ = ("_busy", "_message")
+
+    def __init__(self, message: str) -> None:
+        self._busy = False
+        self._message = message
+
+    def __enter__(self) -> None:
+        if self._busy:
+            raise trio.BusyResourceError(self._message)
+        self._busy = True
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._busy = False
+
+
+@final
+class DataChannelStream(trio.abc.Stream):
+    """A data channel as a stream of bytes: the borders between messages mean nothing.
+
+    Text that the peer sends is taken as UTF-8.  Closing the stream closes the channel; there is no
+    closing of one direction alone (RFC 8831 §6.7).
+    """
+
+    __slots__ = ("_piece", "_receiving", "_rest", "_sending", "channel")
+
+    def __init__(self, channel: DataChannel) -> None:
+        if not (channel.ordered and channel.reliable):
+            raise LocalProtocolError("channel must be ordered and reliable to serve as a stream")
+        self.channel = channel
+        self._rest = memoryview(b"")
+        self._piece = min(STREAM_PIECE, channel._association.max_message_size or STREAM_PIECE)
+        self._sending = _OneTask("another task is sending on this stream")
+        self._receiving = _OneTask("another task is receiving from this stream")
+
+    def __repr__(self) -> str:
+        return f"<DataChannelStream of {self.channel!r}>"
+
+    @enable_ki_protection
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Queue ``data`` for sending; see `trio.abc.SendStream.send_all`."""
+        with self._sending, memoryview(data) as view:
+            if not view:
+                await checkpoint()
+                self.channel._check_can_send()
+                return
+            for begin in range(0, len(view), self._piece):
+                await self.channel.send(bytes(view[begin : begin + self._piece]))
+
+    @enable_ki_protection
+    async def wait_send_all_might_not_block(self) -> None:
+        """See `trio.abc.SendStream.wait_send_all_might_not_block`."""
+        with self._sending:
+            await self.channel._wait_until_sending_might_not_block()
+
+    @enable_ki_protection
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Bytes that have arrived, at most ``max_bytes``; see
+        `trio.abc.ReceiveStream.receive_some`.
+        """
+        if max_bytes is not None and (max_bytes := operator.index(max_bytes)) < 1:
+            raise ValueError(f"max_bytes is {max_bytes}: it must be at least 1")
+        with self._receiving:
+            if self._rest and not self.channel._closed:
+                await checkpoint()
+            # again: it may have been closed meanwhile, and then says so itself
+            if not self._rest or self.channel._closed:
+                try:
+                    self._rest = memoryview(await self._next_message())
+                except trio.EndOfChannel:
+                    return b""
+            taken = bytes(self._rest[:max_bytes])
+            self._rest = self._rest[len(taken) :]
+            return taken
+
+    async def _next_message(self) -> bytes:
+        while True:
+            message = await self.channel.receive()
+            if message:  # an empty message is nothing in a stream, and not its end
+                return message.encode() if isinstance(message, str) else message
+
+    async def aclose(self) -> None:
+        """As `DataChannel.aclose`."""
+        await self.channel.aclose()
+
+
+@final
+class ChannelListener(trio.abc.Listener[DataChannel]):
+    """The data channels that the peer opens, one after the other.
+
+    Several listeners of an association share them.  ``async for`` takes channels until the
+    association is over.  Closing a listener leaves the association and its channels as they are.
+    """
+
+    __slots__ = ("_association", "_receive")
+
+    def __init__(
+        self, association: Association, receive: trio.MemoryReceiveChannel[DataChannel]
+    ) -> None:
+        self._association = association
+        self._receive = receive
+
+    def __repr__(self) -> str:
+        return f"<ChannelListener of {self._association!r}>"
+
+    def __aiter__(self) -> ChannelListener:
+        return self
+
+    async def __anext__(self) -> DataChannel:
+        try:
+            return await self.accept()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+
+    @enable_ki_protection
+    async def accept(self) -> DataChannel:
+        """Wait for a channel that the peer opens.
+
+        Raises `trio.ClosedResourceError` if the listener or the association was closed here,
+        `trio.EndOfChannel` if the peer shut the association down, and its error if it failed.
+        """
+        try:
+            return await self._receive.receive()
+        except trio.EndOfChannel:
+            await checkpoint()
+        except trio.ClosedResourceError:
+            await checkpoint()
+            raise
+        raise self._association._why_no_more_channels()
+
+    @enable_ki_protection
+    async def aclose(self) -> None:
+        self._receive.close()
+        await checkpoint()

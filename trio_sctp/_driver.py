@@ -1,0 +1,183 @@
+"""What moves packets: three tasks between a sans-IO association and its transport.
+
+The receiver gives batches of packets to the core; the sender waits for its doorbell, pulls packets
+and writes them in batches; the timer sleeps until the core's next deadline.  None of them raises what
+can be expected: a transport that fails is reported to the association.  A bug in here does propagate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+import trio
+from trio.lowlevel import checkpoint, enable_ki_protection
+
+from ._core.association import Association as CoreAssociation
+from ._transport import DatagramTransport
+
+__all__ = ["Driver"]
+
+PACKETS_PER_BATCH: Final = 54
+"""Packets pulled at a time: of 1200 bytes, as many as one call with segmentation offload takes."""
+QUIET_TURNS: Final = 2
+"""Scheduler turns without new data after which a packet that is not full goes out."""
+PARTING_TIME: Final = 1.0
+"""How long an ABORT or the last packet of a shutdown may take to be written, in seconds."""
+
+
+class Driver:
+    """Runs one association.
+
+    ``dispatch(now)`` is to take the core's events; ``on_failure(error)`` hears what the transport
+    raised, once for each direction that stopped by it.
+    """
+
+    def __init__(
+        self,
+        core: CoreAssociation,
+        transport: DatagramTransport,
+        *,
+        dispatch: Callable[[float], None],
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        self._core = core
+        self._transport = transport
+        self._dispatch = dispatch
+        self._on_failure = on_failure
+        self._doorbell, self._queue = trio.open_memory_channel[None](1)
+        self._rung = False
+        self._busy = False
+        self._stopping = False
+        self._can_send = True
+        self._sender_finished = trio.Event()
+        self._timer = trio.CancelScope()
+        self._armed = math.inf
+        self._scopes: list[trio.CancelScope] = []
+        self.crashed = False
+        """A bug in one of the tasks has come up: it cancels the nursery."""
+
+    def start(self, nursery: trio.Nursery, name: str) -> None:
+        for task in (self._run_receiver, self._run_sender, self._run_timer):
+            nursery.start_soon(self._guard, task, name=f"{task.__name__} of {name}")
+
+    def ring(self) -> None:
+        """Let the sender look whether there is something to send."""
+        if not self._rung:
+            self._rung = True
+            self._doorbell.send_nowait(None)
+
+    def touched(self, now: float) -> None:
+        """The core was given something: see what came of it."""
+        self._dispatch(now)
+        self.ring()
+
+    async def stop(self) -> None:
+        """End the tasks, after the sender has written what is left: an ABORT perhaps."""
+        self._stopping = self._rung = True
+        self._doorbell.close()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + PARTING_TIME):
+            await self._sender_finished.wait()
+        self._cancel_tasks()
+
+    async def close_transport(self) -> None:
+        """Nothing depends on how well that goes."""
+        with (
+            trio.CancelScope(shield=True, deadline=trio.current_time() + PARTING_TIME),
+            suppress(Exception),
+        ):
+            await self._transport.aclose()
+
+    # -- the tasks
+
+    @enable_ki_protection
+    async def _guard(self, task: Callable[[], Awaitable[None]]) -> None:
+        # Shielded: when the user's block is cancelled, the peer has to be told before they stop.
+        with trio.CancelScope(shield=True) as scope:
+            self._scopes.append(scope)
+            try:
+                await task()
+            except trio.Cancelled:
+                raise
+            except BaseException:
+                self.crashed = True
+                self._cancel_tasks()
+                raise
+
+    def _cancel_tasks(self) -> None:
+        for scope in self._scopes:
+            scope.cancel()
+
+    async def _run_receiver(self) -> None:
+        receive_batch = self._transport.receive_batch
+        receive_packets = self._core.receive_packets
+        while True:
+            try:
+                packets = await receive_batch()
+            except Exception as error:
+                self._on_failure(error)
+                return
+            now = trio.current_time()
+            receive_packets(packets, now=now)
+            self._dispatch(now)
+            self.ring()
+
+    async def _run_sender(self) -> None:
+        try:
+            async for _ in self._queue:
+                if self._busy:
+                    await self._let_a_packet_fill()
+                self._rung = self._stopping
+                await self._send_all()
+                self._busy = self._rung  # more has come while this was being sent
+        finally:
+            self._sender_finished.set()
+
+    async def _let_a_packet_fill(self) -> None:
+        """Bundle what a busy program sends: wait for a full packet as long as more keeps coming.
+
+        The wait is counted in turns of the scheduler and not in time: two turns without anything
+        new end it, and a program that sends now and then never waits at all.
+        """
+        core = self._core
+        full = core.config.path_mtu
+        unsent = quiet_turns = 0
+        while unsent < (now_unsent := core.total_unsent_bytes) < full or (
+            0 < now_unsent < full and quiet_turns < QUIET_TURNS
+        ):
+            quiet_turns = 0 if now_unsent > unsent else quiet_turns + 1
+            unsent = now_unsent
+            await checkpoint()
+
+    async def _send_all(self) -> None:
+        while True:
+            now = trio.current_time()
+            packets = self._core.packets_to_send(now=now, limit=PACKETS_PER_BATCH)
+            self._dispatch(now)
+            self._arm_timer()
+            if packets and self._can_send:
+                try:
+                    await self._transport.send_batch(packets)
+                except Exception as error:
+                    self._can_send = False
+                    self._on_failure(error)
+            if len(packets) < PACKETS_PER_BATCH:
+                return
+
+    async def _run_timer(self) -> None:
+        while True:
+            self._timer = trio.CancelScope(deadline=self._armed)
+            with self._timer:
+                await trio.sleep_forever()
+            now = trio.current_time()
+            self._core.handle_timeout(now=now)
+            self.touched(now)
+            self._armed = self._core.next_timeout()
+
+    def _arm_timer(self) -> None:
+        """An earlier deadline moves the sleeper; before a later one it wakes in vain, and looks."""
+        deadline = self._core.next_timeout()
+        if deadline < self._armed:
+            self._armed = self._timer.deadline = deadline

@@ -1,0 +1,180 @@
+"""Opening an association, and leaving it in order.
+
+What comes out of the context manager is the user's own exception, or what set-up and shutdown
+raise, plainly.  Leaving normally shuts down, leaving by an exception or a cancellation aborts.
+"""
+
+from __future__ import annotations
+
+import random
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Final, final
+
+import trio
+from trio.lowlevel import enable_ki_protection
+
+from ._association import Association
+from ._core.association import Association as CoreAssociation
+from ._core.config import Config
+from ._transport import as_datagram_transport
+
+__all__ = [
+    "DEFAULT_CONFIG",
+    "DEFAULT_SHUTDOWN_TIMEOUT",
+    "ENTROPY",
+    "AssociationManager",
+    "open_association",
+]
+
+DEFAULT_CONFIG: Final = Config()
+DEFAULT_SHUTDOWN_TIMEOUT: Final = 30.0
+ENTROPY: Final = random.SystemRandom()
+
+
+@final
+class AssociationManager(AbstractAsyncContextManager[Association]):
+    """The life of a shell association: enters its nursery and leaves it, see `open_association`.
+
+    It is no `async with` around a nursery, as that would put what the user's block raises into a
+    group: the nursery is left on its own, and gets to see the block's exception only where a
+    crash in one of its tasks was what cancelled the block.
+    """
+
+    def __init__(self, association: Association, *, connect: bool) -> None:
+        self._association = association
+        self._connect = connect
+        self._nursery_manager = trio.open_nursery()
+
+    @enable_ki_protection
+    async def __aenter__(self) -> Association:
+        await self.start()
+        try:
+            return await self.established()
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    @enable_ki_protection
+    async def start(self) -> None:
+        """Let the tasks run; `__aexit__` has to follow."""
+        self._nursery = await self._nursery_manager.__aenter__()
+        self._association._start(self._nursery, connect=self._connect)
+
+    async def established(self) -> Association:
+        """Wait for the end of the handshake; raises `HandshakeFailed` if there is no association."""
+        association = self._association
+        await association._settled.wait()
+        if not association._up:
+            assert association._ending is not None
+            raise association._ending.for_sender()
+        return association
+
+    @enable_ki_protection
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        association = self._association
+        leaving = error
+        try:
+            if error is None:
+                await association.aclose()
+            else:
+                association._abort()
+        except BaseException as caught:
+            if error is None or not association._driver.crashed:  # a crash is told once
+                leaving = caught
+        await association._stop()
+        try:
+            await self._leave_nursery(leaving)
+        finally:
+            await association._driver.close_transport()
+        if leaving is not error and leaving is not None:
+            raise leaving
+
+    async def _leave_nursery(self, leaving: BaseException | None) -> None:
+        crash: BaseException
+        try:
+            if self._association._driver.crashed and leaving is not None:
+                # If it is a Cancelled, then it belongs to this nursery.
+                await self._nursery_manager.__aexit__(type(leaving), leaving, leaving.__traceback__)
+            else:
+                await self._nursery_manager.__aexit__(None, None, None)
+            return
+        except BaseException as caught:
+            crash = caught
+        while isinstance(crash, BaseExceptionGroup) and len(crash.exceptions) == 1:
+            crash = crash.exceptions[0]
+        raise crash
+
+
+def open_association(
+    channel: trio.abc.Channel[bytes],
+    *,
+    client: bool,
+    connect: bool | None = None,
+    config: Config = DEFAULT_CONFIG,
+    data_channels: bool = True,
+    plain_messages: bool | None = None,
+    max_message_size: int | None = None,
+    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
+    rng: random.Random | None = None,
+) -> AbstractAsyncContextManager[Association]:
+    """An association over any channel of datagrams, as an async context manager.
+
+    Entering it sets the association up.  Leaving it normally delivers everything that was sent and
+    shuts down (RFC 9260 §9.2), within ``shutdown_timeout`` seconds; leaving it by an exception or
+    a cancellation sends an ABORT.  Either way the ``channel`` is closed: the association owns
+    it.  The exception that leaves is the block's own, never in a group.
+
+    ``client`` decides which ids the channels opened here get (RFC 8832 §6) and, unless
+    ``connect`` does, whether this end sends INIT or waits for one; both ends may send it.  Without
+    ``data_channels`` there are plain messages only; ``plain_messages`` takes them beside data
+    channels too, where they are otherwise dropped.  ``max_message_size`` is what the peer takes,
+    in bytes, if it is not the same as what ``config`` says of this end.  ``rng`` is for repeatable
+    tests.
+
+    Raises `HandshakeFailed` on entering if there will be no association, and `AssociationError`
+    on leaving normally if something that was sent could not be delivered.
+    """
+    association = make_association(
+        channel,
+        client=client,
+        config=config,
+        data_channels=data_channels,
+        plain_messages=plain_messages,
+        max_message_size=max_message_size,
+        shutdown_timeout=shutdown_timeout,
+        rng=ENTROPY if rng is None else rng,
+    )
+    return AssociationManager(association, connect=client if connect is None else connect)
+
+
+def make_association(
+    channel: trio.abc.Channel[bytes],
+    *,
+    client: bool,
+    config: Config,
+    data_channels: bool,
+    plain_messages: bool | None,
+    max_message_size: int | None,
+    shutdown_timeout: float,
+    rng: random.Random,
+) -> Association:
+    """An association that an `AssociationManager` can bring to life."""
+    transport = as_datagram_transport(channel)
+    if transport.max_datagram_size < config.path_mtu:
+        config = config.replace(path_mtu=transport.max_datagram_size)
+    return Association(
+        CoreAssociation(config, rng=rng),
+        transport,
+        client=client,
+        data_channels=data_channels,
+        plain_messages=plain_messages,
+        max_message_size=max_message_size,
+        shutdown_timeout=shutdown_timeout,
+        peer_address=getattr(transport, "remote_address", None),
+    )

@@ -1,0 +1,229 @@
+"""Serving any number of peers on one UDP port (RFC 6951), each by a handler of the user.
+
+One task receives for all and routes packets by the sans-IO endpoint; each association is the same
+as everywhere else, on a transport that is its share of the socket.  Nothing is kept for a peer
+that has not proved by a State Cookie that it is where it says it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NoReturn, TypeAlias, final
+
+import trio
+from trio.lowlevel import enable_ki_protection
+
+from ._association import Association
+from ._core.association import Association as CoreAssociation
+from ._core.config import Config
+from ._core.endpoint import Endpoint
+from ._core.statistics import EndpointStatistics
+from ._errors import comes_from
+from ._open_association import (
+    DEFAULT_CONFIG,
+    DEFAULT_SHUTDOWN_TIMEOUT,
+    ENTROPY,
+    AssociationManager,
+)
+from ._transport import DatagramTransport
+from ._udp_socket import Address, UDPSocket
+
+__all__ = ["DEFAULT_MAX_ASSOCIATIONS", "UdpEndpoint", "serve_udp"]
+
+DEFAULT_MAX_ASSOCIATIONS: Final = 10_000
+BATCHES_KEPT: Final = 16
+"""Batches of received packets that wait for an association's receiver; more are dropped."""
+
+LOGGER = logging.getLogger("trio_sctp.serve_udp")
+
+Handler: TypeAlias = Callable[[Association], Awaitable[object]]
+
+
+async def serve_udp(
+    handler: Handler,
+    port: int,
+    *,
+    host: str | None = None,
+    config: Config = DEFAULT_CONFIG,
+    data_channels: bool = True,
+    plain_messages: bool | None = None,
+    max_message_size: int | None = None,
+    max_associations: int = DEFAULT_MAX_ASSOCIATIONS,
+    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
+    rng: random.Random | None = None,
+    task_status: trio.TaskStatus[UdpEndpoint] = trio.TASK_STATUS_IGNORED,
+) -> NoReturn:
+    """Accept associations on UDP ``port`` and run ``handler(association)`` for each.
+
+    ``host`` is the address to bind, by default all of this machine; port 0 lets the system
+    choose, and ``nursery.start`` returns a `UdpEndpoint` that knows.  Peers beyond
+    ``max_associations`` are refused.  All else is as in `open_association`, whose rules hold for a
+    handler as for a block: returning shuts its association down gracefully, raising aborts it.
+
+    As with `trio.serve_listeners`, an exception of a handler ends the server and comes out of
+    here, so catch what you expect.  The exception to that: what only says how the handler's own
+    association or one of its channels ended (`AssociationError`, ``EndOfChannel`` from
+    ``accept``, and so on) ends this handler alone, since every peer can cause it.  It is logged to
+    ``trio_sctp.serve_udp``.
+
+    Never returns; when it is cancelled, the peers are told by an ABORT.  Raises `OSError` if the
+    port cannot be bound.
+    """
+    async with await UDPSocket.bind(port, host=host) as socket:
+
+        def make_association(core: CoreAssociation, share: SocketShare) -> Association:
+            return Association(
+                core,
+                share,
+                client=False,
+                data_channels=data_channels,
+                plain_messages=plain_messages,
+                max_message_size=max_message_size,
+                shutdown_timeout=shutdown_timeout,
+                peer_address=share.address,
+            )
+
+        endpoint = Endpoint(
+            config, rng=ENTROPY if rng is None else rng, max_associations=max_associations
+        )
+        async with trio.open_nursery() as nursery:
+            served = UdpEndpoint(socket, endpoint, nursery, handler, make_association)
+            task_status.started(served)
+            await served._run()
+    raise AssertionError("the server runs until it is cancelled")  # pragma: no cover
+
+
+@final
+class SocketShare(DatagramTransport):
+    """The part of a server's socket that belongs to one association."""
+
+    __slots__ = (
+        "_core",
+        "_endpoint",
+        "_inbox",
+        "_outbox",
+        "_socket",
+        "address",
+        "association",
+        "dropped",
+    )
+
+    def __init__(
+        self, socket: UDPSocket, endpoint: Endpoint, core: CoreAssociation, address: Address
+    ) -> None:
+        self._socket = socket
+        self._endpoint = endpoint
+        self._core = core
+        self._inbox, self._outbox = trio.open_memory_channel[list[bytes]](BATCHES_KEPT)
+        self.association: Association
+        self.address = address
+        self.dropped = 0
+
+    @property
+    def max_datagram_size(self) -> int:
+        return self._socket.max_datagram_size
+
+    def move(self, address: Address) -> None:
+        """The peer is somewhere else now."""
+        self.address = self.association.peer_address = address
+
+    def deliver(self, packets: list[bytes]) -> None:
+        """Packets of the peer have arrived; as in a socket's buffer there may be no room."""
+        try:
+            self._inbox.send_nowait(packets)
+        except (trio.WouldBlock, trio.BrokenResourceError):
+            self.dropped += len(packets)
+
+    async def send_batch(self, datagrams: Sequence[bytes]) -> None:
+        await self._socket.send_to(self.address, datagrams)
+
+    async def receive_batch(self) -> list[bytes]:
+        self._endpoint.update(self._core)  # it has processed what was received before
+        return await self._outbox.receive()
+
+    async def receive(self) -> bytes:
+        raise NotImplementedError("an association receives in batches")
+
+    async def aclose(self) -> None:
+        """The share is given back, the socket stays."""
+        self._outbox.close()
+        await trio.lowlevel.checkpoint()
+
+
+@final
+class UdpEndpoint:
+    """A running `serve_udp`: where it is bound and how it does."""
+
+    def __init__(
+        self,
+        socket: UDPSocket,
+        endpoint: Endpoint,
+        nursery: trio.Nursery,
+        handler: Handler,
+        make_association: Callable[[CoreAssociation, SocketShare], Association],
+    ) -> None:
+        self._socket = socket
+        self._endpoint = endpoint
+        self._nursery = nursery
+        self._handler = handler
+        self._make_association = make_association
+        self._shares: dict[CoreAssociation, SocketShare] = {}
+        self.local_address: Address = socket.local_address
+        """The address it is bound to, as the socket module has it."""
+
+    def __repr__(self) -> str:
+        return f"<UdpEndpoint at {self.local_address}, {len(self._shares)} associations>"
+
+    @property
+    def port(self) -> int:
+        """The UDP port it is bound to."""
+        port: int = self.local_address[1]
+        return port
+
+    def statistics(self) -> EndpointStatistics:
+        return self._endpoint.statistics()
+
+    @enable_ki_protection
+    async def _run(self) -> NoReturn:
+        while True:
+            batch = await self._socket.receive_batch()
+            now = trio.current_time()
+            for address, packets in batch:
+                self._route(address, packets, now)
+            if answers := self._endpoint.answers_to_send():
+                await self._socket.send_batch([(address, (answer,)) for address, answer in answers])
+
+    def _route(self, address: Address, packets: list[bytes], now: float) -> None:
+        endpoint = self._endpoint
+        batches: dict[CoreAssociation, list[bytes]] = {}
+        for packet in packets:
+            core = endpoint.route(packet, address, now=now)
+            if core is not None:
+                batches.setdefault(core, []).append(packet)
+        while (accepted := endpoint.next_accepted()) is not None:
+            self._accept(accepted, address)
+        for core, batch in batches.items():
+            share = self._shares.get(core)
+            if share is not None:
+                if share.address != address:  # RFC 6951 §5.4: its UDP port may have changed
+                    share.move(endpoint.address_of(core))
+                share.deliver(batch)
+
+    def _accept(self, core: CoreAssociation, address: Address) -> None:
+        share = self._shares[core] = SocketShare(self._socket, self._endpoint, core, address)
+        share.association = self._make_association(core, share)
+        self._nursery.start_soon(self._serve, core, share.association)
+
+    async def _serve(self, core: CoreAssociation, association: Association) -> None:
+        try:
+            async with AssociationManager(association, connect=False):
+                await self._handler(association)
+        except Exception as error:
+            if not comes_from(error, association):
+                raise
+            LOGGER.info("%r: %s", association, error)
+        finally:
+            self._endpoint.forget(core)
+            del self._shares[core]

@@ -1,0 +1,47 @@
+"""SCTP without I/O: the associations, channels and values that `trio_sctp` is built on.
+
+Nothing here reads a clock, opens a socket or waits.  Packets and the time go in; packets, events and
+the time of the next call come out.  Whoever drives an `Association` (or the `DataChannels` on top of
+it) hands in one input, then takes all events, then all packets, then reads ``next_timeout()``.
+"""
+
+from __future__ import annotations
+
+from ._core.association import Association as Association, State as State
+from ._core.capabilities import Capabilities as Capabilities
+from ._core.channel import Channel as Channel
+from ._core.channel_events import (
+    ChannelAccepted as ChannelAccepted,
+    ChannelClosed as ChannelClosed,
+    ChannelClosing as ChannelClosing,
+    ChannelError as ChannelError,
+    ChannelEvent as ChannelEvent,
+    ChannelFailure as ChannelFailure,
+    ChannelMessage as ChannelMessage,
+    ChannelOpened as ChannelOpened,
+    MessageTooLargeError as MessageTooLargeError,
+)
+from ._core.config import FIXED_BY_INIT as FIXED_BY_INIT, Config as Config
+from ._core.data_channels import DataChannels as DataChannels
+from ._core.endpoint import Endpoint as Endpoint, Route as Route
+from ._core.errors import LocalProtocolError as LocalProtocolError
+from ._core.events import (
+    AssociationClosed as AssociationClosed,
+    AssociationRestarted as AssociationRestarted,
+    AssociationUp as AssociationUp,
+    BufferedAmountLow as BufferedAmountLow,
+    CloseReason as CloseReason,
+    Event as Event,
+    IncomingStreamsReset as IncomingStreamsReset,
+    Message as Message,
+    OutgoingStreamsReset as OutgoingStreamsReset,
+    PeerError as PeerError,
+    PeerShutdown as PeerShutdown,
+    SendBufferDrained as SendBufferDrained,
+)
+from ._core.statistics import (
+    AssociationStatistics as AssociationStatistics,
+    Counters as Counters,
+    EndpointStatistics as EndpointStatistics,
+)
+from ._wire.error_causes import ErrorCause as ErrorCause
