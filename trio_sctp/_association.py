@@ -21,6 +21,7 @@ from ._core.data_channels import (
     ChannelClosing,
     ChannelError,
     ChannelEvent,
+    ChannelFlushed,
     ChannelMessage,
     ChannelOpened,
     DataChannels,
@@ -454,6 +455,11 @@ class Association(trio.abc.AsyncResource):
         if (channel := self._open_channels.get(event.stream_id)) is not None:
             channel._end(self._ending_of_channel(channel, event.error))
 
+    def _on_channel_flushed(self, event: ChannelFlushed) -> None:
+        # A peer may never reset its own direction: whoever closes does not wait for that.
+        if (channel := self._open_channels.get(event.stream_id)) is not None:
+            channel._was_reset()
+
     def _on_channel_closed(self, event: ChannelClosed) -> None:
         channel = self._open_channels.pop(event.stream_id, None)
         if channel is not None:
@@ -508,5 +514,6 @@ _REACTIONS: Final[dict[type[Event | ChannelEvent], Callable[[Association, Any], 
     ChannelOpened: Association._on_channel_opened,
     ChannelAccepted: Association._ignore,
     ChannelClosing: Association._on_channel_closing,
+    ChannelFlushed: Association._on_channel_flushed,
     ChannelClosed: Association._on_channel_closed,
 }

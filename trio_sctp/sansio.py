@@ -17,6 +17,7 @@ from ._core.channel_events import (
     ChannelError as ChannelError,
     ChannelEvent as ChannelEvent,
     ChannelFailure as ChannelFailure,
+    ChannelFlushed as ChannelFlushed,
     ChannelMessage as ChannelMessage,
     ChannelOpened as ChannelOpened,
     MessageTooLargeError as MessageTooLargeError,

@@ -15,6 +15,7 @@ from trio_sctp._core.data_channels import (
     ChannelClosing,
     ChannelError,
     ChannelFailure,
+    ChannelFlushed,
     ChannelOpened,
     MessageTooLargeError,
 )
@@ -461,7 +462,7 @@ def test_close_resets_both_directions() -> None:
     pair.close(pair.a, stream_id)
     pair.close(pair.a, stream_id)
     pair.settle()
-    assert pair.a.events == [ChannelClosed(stream_id, None)]
+    assert pair.a.events == [ChannelFlushed(stream_id), ChannelClosed(stream_id, None)]
     assert pair.z.events == [ChannelClosing(stream_id, None), ChannelClosed(stream_id, None)]
     for end in (pair.a, pair.z):
         assert len(end.channels) == 0

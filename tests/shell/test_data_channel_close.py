@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_sctp import AssociationLost, Config, DataChannel
+from trio_sctp import AssociationLost, Config, DataChannel, open_association
 from trio_sctp.testing import memory_link, open_association_pair
 
 
@@ -41,6 +41,24 @@ async def test_the_peer_sees_the_end_and_cannot_send(autojump_clock: MockClock) 
             await far.receive()
         with pytest.raises(trio.ClosedResourceError):
             await far.send("x")
+
+
+async def test_closing_does_not_wait_for_a_peer_that_keeps_its_own_direction_open(
+    autojump_clock: MockClock,
+) -> None:
+    near_end, far_end = memory_link(delay=0.1)
+    async with trio.open_nursery() as nursery:
+
+        async def plain_peer() -> None:  # it knows streams, not channels: it resets nothing
+            async with open_association(far_end, client=False, data_channels=False) as peer:
+                await peer.wait_closed()
+
+        nursery.start_soon(plain_peer)
+        async with open_association(near_end, client=True) as association:
+            channel = association.open_channel()
+            await channel.send("delivered")
+            with trio.fail_after(2):
+                await channel.aclose()
 
 
 async def test_waiting_tasks_wake_when_it_is_closed_here(autojump_clock: MockClock) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "ChannelError",
     "ChannelEvent",
     "ChannelFailure",
+    "ChannelFlushed",
     "ChannelMessage",
     "ChannelOpened",
     "MessageTooLargeError",
@@ -106,6 +107,16 @@ class ChannelClosing:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelFlushed:
+    """All that was sent on a channel closed here has arrived, and its stream is reset.
+
+    `ChannelClosed` follows when the peer has reset its own direction: that is up to the peer.
+    """
+
+    stream_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelClosed:
     """The channel is gone, and its stream id free in both directions."""
 
@@ -114,5 +125,10 @@ class ChannelClosed:
 
 
 ChannelEvent: TypeAlias = (
-    ChannelMessage | ChannelOpened | ChannelAccepted | ChannelClosing | ChannelClosed
+    ChannelMessage
+    | ChannelOpened
+    | ChannelAccepted
+    | ChannelClosing
+    | ChannelFlushed
+    | ChannelClosed
 )

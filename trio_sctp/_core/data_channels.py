@@ -41,6 +41,7 @@ from .channel_events import (
     ChannelError,
     ChannelEvent,
     ChannelFailure,
+    ChannelFlushed,
     ChannelMessage,
     ChannelOpened,
     MessageTooLargeError,
@@ -69,6 +70,7 @@ __all__ = [
     "ChannelError",
     "ChannelEvent",
     "ChannelFailure",
+    "ChannelFlushed",
     "ChannelMessage",
     "ChannelOpened",
     "DataChannels",
@@ -586,6 +588,8 @@ class DataChannels:
                 channel._outgoing_reset = channel._reset_requested = True
                 if channel._incoming_reset:
                     self._finish(channel, now)
+                elif channel._announced:
+                    self._events.append(ChannelFlushed(stream_id))
         if not event.stream_ids:
             return event
         return OutgoingStreamsReset(tuple(others), event.succeeded) if others else None

@@ -30,6 +30,7 @@ class Heartbeat:
 
     __slots__ = (
         "_config",
+        "_jitter",
         "_nonce",
         "_rng",
         "_rto",
@@ -47,6 +48,7 @@ class Heartbeat:
         self._nonce = b""
         self._sent_at = 0.0
         self._watching = False
+        self._jitter = 1.0
         self.path_used_at = -math.inf
         """When a chunk was last sent from which a round trip can be measured."""
         self.interval_timer = Timer("HB.interval")
@@ -55,6 +57,7 @@ class Heartbeat:
     def start(self, now: float) -> None:
         """The association is established: watch the path."""
         self._watching = True
+        self._draw_jitter()
         self.interval_timer.start(now, self._period())
 
     def stop(self) -> None:
@@ -74,7 +77,8 @@ class Heartbeat:
         if now < idle_since + period:
             self.interval_timer.start(idle_since, period)
             return None
-        self.interval_timer.start(now, period)
+        self._draw_jitter()
+        self.interval_timer.start(now, self._period())
         return self.request(now)
 
     def request(self, now: float) -> bytes:
@@ -98,6 +102,9 @@ class Heartbeat:
         self._rto.observe(now - self._sent_at)
         return True
 
+    def _draw_jitter(self) -> None:
+        """Once for each period: what the RTO is multiplied by."""
+        self._jitter = 0.5 + self._rng.random()
+
     def _period(self) -> float:
-        rto = self._rto.rto
-        return self._config.hb_interval + rto * (0.5 + self._rng.random())
+        return self._config.hb_interval + self._rto.rto * self._jitter

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["PacketBuilder"]
 
 SACK_LENGTH = 16  # one without gap ack blocks or duplicates
-OWN_CHUNKS_LENGTH = SACK_LENGTH + 4 + 8  # with COOKIE ACK and SHUTDOWN: they may answer, too
+SHUTDOWN_LENGTH = 8
+OWN_CHUNKS_LENGTH = SACK_LENGTH + SHUTDOWN_LENGTH + 4  # with COOKIE ACK: they may answer, too
 MAX_CONTROL_CHUNKS = 64  # answers that wait; what a peer asks for beyond that is dropped
 
 
@@ -140,6 +141,9 @@ class PacketBuilder:
             return chunks, False
         reserve = SACK_LENGTH if receiver.ack_pending else 0
         data = tcb.retransmission_queue.chunks_to_send(room - reserve, now)
+        if reserve and not data:  # a chunk that is repeated may need a whole packet
+            reserve = 0
+            data = tcb.retransmission_queue.chunks_to_send(room, now)
         if data:
             if reserve:  # §6.1: what is unacknowledged rides along
                 chunks.append(receiver.sack(SACK_LENGTH))
@@ -160,17 +164,20 @@ class PacketBuilder:
             room -= len(self.cookie_chunk)
             self.cookie_chunk = b""
         if tcb.data_receiver.sack_wanted and room >= SACK_LENGTH:
-            answers = sum(map(len, self._control))  # they go in one packet, and it with them
+            # the answers to one packet go in one (§12.4): a SACK with many gaps gives way to them
+            answers = sum(map(len, self._control)) + SHUTDOWN_LENGTH * self.shutdown_due
             chunks.append(tcb.data_receiver.sack(max(room - answers, SACK_LENGTH)))
             room -= len(chunks[-1])
         while self._control and (len(self._control[0]) <= room or not chunks):
             chunks.append(self._control.popleft())  # too large for any packet: alone
             room -= len(chunks[-1])
+        if self._control:
+            return room  # the rest goes with them, see above
         if tcb.stream_reset.pending and state in SENDING:
             for chunk in tcb.stream_reset.chunks_to_send(room, now):
                 chunks.append(chunk)
                 room -= len(chunk)
-        if self.shutdown_due and room >= SACK_LENGTH:
+        if self.shutdown_due and room >= SHUTDOWN_LENGTH:
             chunks.append(_shutdown_chunk(tcb, state))
             room -= len(chunks[-1])
             self.shutdown_due = False
