@@ -1,0 +1,68 @@
+"""The conformance table names what exists: modules, tests, levels, each requirement once."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+TABLE = ROOT / "docs" / "conformance" / "rfc9260.md"
+LEVELS = {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "RECOMMENDED"}
+PENDING = "to be named"
+
+
+class Row(NamedTuple):
+    number: str
+    level: str
+    requirement: str
+    where: str
+    tests: str
+
+
+def rows() -> list[Row]:
+    cells = [
+        [cell.strip() for cell in line.strip("|\n").split("|")]
+        for line in TABLE.read_text().splitlines()
+        if re.match(r"\| [0-9]", line)
+    ]
+    return [Row(*row) for row in cells]
+
+
+def test_every_row_has_a_number_of_its_own_and_a_level() -> None:
+    numbers = [row.number for row in rows()]
+    assert len(numbers) > 500
+    assert len(set(numbers)) == len(numbers)
+    assert {row.level for row in rows()} <= LEVELS
+
+
+@pytest.mark.xfail(reason="the table is being filled in", strict=True)
+def test_every_row_names_its_tests_or_says_why_not() -> None:
+    assert [row.number for row in rows() if row.tests in (PENDING, "")] == []
+
+
+def test_modules_named_exist() -> None:
+    named = {name for row in rows() for name in re.findall(r"`([^`]+\.py)`", row.where)}
+    missing = {name for name in named if not (ROOT / "trio_sctp" / name).exists()}
+    assert missing == set()
+
+
+def test_tests_named_exist() -> None:
+    for row in rows():
+        for path, test in re.findall(r"`([^`:]+\.py)::(\w+)`", row.tests):
+            tree = ast.parse((ROOT / "tests" / path).read_text())
+            functions = {
+                node.name
+                for node in ast.walk(tree)
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            }
+            assert test in functions, row
+
+
+def test_rows_that_apply_to_nothing_say_why() -> None:
+    for row in rows():
+        if row.where == "–":
+            assert row.tests.startswith("not applicable: "), row
