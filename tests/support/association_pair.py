@@ -27,6 +27,7 @@ from trio_sctp._wire import chunks as c
 from trio_sctp._wire.packet import checksum_ok, decode_chunks, decode_header, encode_packet
 
 __all__ = [
+    "PLAIN",
     "End",
     "Packet",
     "Pair",
@@ -54,9 +55,13 @@ _NAMES = {
     10: "COOKIE ECHO",
     11: "COOKIE ACK",
     14: "SHUTDOWN COMPLETE",
+    64: "I-DATA",
     130: "RE-CONFIG",
     132: "PAD",
 }
+PLAIN = Config(interleaving=False)
+"""Defaults, with DATA as RFC 9260 has it and not I-DATA."""
+
 ALONE = {"INIT", "INIT ACK", "SHUTDOWN COMPLETE"}
 
 
@@ -241,7 +246,10 @@ class End:
 
 
 class Pair:
-    """Two ends, the packets between them and the time."""
+    """Two ends, the packets between them and the time.
+
+    Both have the same configuration, the defaults with ``changes``, unless others are given.
+    """
 
     def __init__(
         self,
@@ -249,9 +257,12 @@ class Pair:
         *,
         config_z: Config | None = None,
         seed: int = 0,
+        interleaving: bool = False,
         **changes: Any,
     ) -> None:
-        config = (config or Config()).replace(**changes)
+        """Without ``interleaving`` the ends use DATA, which RFC 9260 is about, whatever is given."""
+        config = (config or Config()).replace(interleaving=interleaving, **changes)
+        config_z = config_z and config_z.replace(interleaving=interleaving)
         self.a = End("A", config, Random(f"{seed} a"))
         self.z = End("Z", config_z or config, Random(f"{seed} z"))
         self.now = 0.0
