@@ -6,7 +6,6 @@ notes how the association ended, so that everybody who waits for something of it
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, final
 
@@ -29,17 +28,21 @@ from ._core.data_channels import (
 from ._core.errors import LocalProtocolError
 from ._core.events import (
     AssociationClosed,
+    AssociationReset,
     AssociationRestarted,
     AssociationUp,
     BufferedAmountLow,
     CloseReason,
     Event,
+    IncomingResetRefused,
     IncomingStreamsReset,
     Message,
     OutgoingStreamsReset,
+    PathMtuChanged,
     PeerError,
     PeerShutdown,
     SendBufferDrained,
+    StreamsChanged,
 )
 from ._core.statistics import AssociationStatistics
 from ._data_channel import ChannelListener, DataChannel
@@ -54,6 +57,9 @@ ABORT_OVERHEAD: Final = 32
 """What an ABORT packet has beside the reason, in bytes."""
 EVENTS_KEPT: Final = 256
 """Events that wait for a reader of `Association.events`; then the oldest make way."""
+PENDING_CHANNELS: Final = 32768
+"""Channels of the peer that wait to be accepted, as many as it can have open at once; more are
+refused.  One that opens and closes channels for ever cannot fill the memory."""
 
 
 @final
@@ -76,6 +82,10 @@ class Association(trio.abc.AsyncResource):
         peer_address: object = None,
     ) -> None:
         self._core = core
+        core.protects_integrity = transport.protects_integrity
+        if transport.never_fragments:
+            core.max_path_mtu = transport.max_datagram_size
+            core.path_overhead = transport.datagram_overhead
         self._shutdown_timeout = shutdown_timeout
         self.client = client
         """Whether this end opens channels on even ids (RFC 8832 §6)."""
@@ -96,7 +106,7 @@ class Association(trio.abc.AsyncResource):
         self.messages: MessageChannel = MessageChannel(self)
         """Messages that belong to no data channel; a `trio.abc.Channel` of `Message` values."""
 
-        self._visitors, self._incoming = trio.open_memory_channel[DataChannel](math.inf)
+        self._visitors, self._incoming = trio.open_memory_channel[DataChannel](PENDING_CHANNELS)
         self._events_in, self._events_out = trio.open_memory_channel[Event](EVENTS_KEPT)
         self._watching_total = False
         self._driver = Driver(
@@ -218,17 +228,68 @@ class Association(trio.abc.AsyncResource):
         for an id that does not exist or belongs to a data channel: closing that resets its
         stream.
         """
-        self._check_usable()
-        for stream_id in stream_ids:
-            if stream_id in self._open_channels:
-                raise LocalProtocolError(f"stream_ids has {stream_id}: a data channel is using it")
+        self._check_resettable(stream_ids)
         now = trio.current_time()
         self._core.reset_streams(stream_ids, now=now)
+        self._touched(now)
+
+    @enable_ki_protection
+    def request_incoming_reset(self, stream_ids: Collection[int]) -> None:
+        """Ask the peer to restart the numbering of streams that it sends on (RFC 6525 §5.1.3).
+
+        An `IncomingStreamsReset` or `IncomingResetRefused` among the `events` tells the result.
+        Raises as `reset_streams` does.
+        """
+        self._check_resettable(stream_ids)
+        now = trio.current_time()
+        self._core.request_incoming_reset(stream_ids, now=now)
+        self._touched(now)
+
+    @enable_ki_protection
+    def add_outgoing_streams(self, count: int) -> None:
+        """Ask the peer for ``count`` more streams to send on (RFC 6525 §5.1.5).
+
+        A `StreamsChanged` among the `events` tells the result.  Raises `LocalProtocolError` beyond
+        ``max_outbound_streams`` and where the peer cannot add streams.
+        """
+        self._check_usable()
+        now = trio.current_time()
+        self._core.add_outgoing_streams(count, now=now)
+        self._touched(now)
+
+    @enable_ki_protection
+    def request_incoming_streams(self, count: int) -> None:
+        """Ask the peer to send on ``count`` more streams (RFC 6525 §5.1.6).
+
+        As `add_outgoing_streams`, with ``max_inbound_streams``.
+        """
+        self._check_usable()
+        now = trio.current_time()
+        self._core.request_incoming_streams(count, now=now)
+        self._touched(now)
+
+    @enable_ki_protection
+    def reset_association(self) -> None:
+        """Begin all sequence numbers anew, TSNs included, after what was sent (RFC 6525 §5.1.4).
+
+        Messages and channels notice nothing but the numbers.  An `AssociationReset` among the
+        `events` tells the result.  Raises `LocalProtocolError` less than 30 seconds after the last
+        time and where the peer cannot do it.
+        """
+        self._check_usable()
+        now = trio.current_time()
+        self._core.reset_association(now=now)
         self._touched(now)
 
     def statistics(self) -> AssociationStatistics:
         """A snapshot in the terms of RFC 6458 §8.2.1."""
         return self._core.statistics()
+
+    def _check_resettable(self, stream_ids: Collection[int]) -> None:
+        self._check_usable()
+        for stream_id in stream_ids:
+            if stream_id in self._open_channels:
+                raise LocalProtocolError(f"stream_ids has {stream_id}: a data channel is using it")
 
     def _check_usable(self) -> None:
         if self._closing:
@@ -323,9 +384,10 @@ class Association(trio.abc.AsyncResource):
 
     def _send(self, stream_id: int, value: bytes | str) -> None:
         assert self._channels is not None
-        self._channels.send(stream_id, value, now=trio.current_time())
+        now = trio.current_time()
+        self._channels.send(stream_id, value, now=now)
         self._has_sent = True
-        self._ring()
+        self._driver.queued(now)
 
     def _consumed(self, size: int) -> None:
         """A message was taken: its bytes no longer fill the receiver window."""
@@ -354,15 +416,16 @@ class Association(trio.abc.AsyncResource):
             self._touched(now)
 
     def _send_message(self, message: Message) -> None:
+        now = trio.current_time()
         self._core.send(
             message.stream_id,
             message.payload,
             ppid=message.ppid,
             unordered=message.unordered,
-            now=trio.current_time(),
+            now=now,
         )
         self._has_sent = True
-        self._ring()
+        self._driver.queued(now)
 
     def _watch_total(self) -> None:
         """Wake senders of plain messages when the send queue is down at their low-water mark."""
@@ -394,6 +457,10 @@ class Association(trio.abc.AsyncResource):
         self._up = True
         self._inbound_streams = event.inbound_streams
         self._settled.set()
+
+    def _on_streams_changed(self, event: StreamsChanged) -> None:
+        self._inbound_streams = event.inbound_streams
+        self._on_notable(event)
 
     def _on_notable(self, event: Event) -> None:
         """Keep it for who reads `events`, and rather the new than the old."""
@@ -448,8 +515,13 @@ class Association(trio.abc.AsyncResource):
         assert self._channels is not None
         properties = self._channels.channel(event.stream_id)
         if properties is not None and not self._closing and self._no_more_channels is None:
-            channel = self._open_channels[event.stream_id] = DataChannel(self, properties)
-            self._visitors.send_nowait(channel)
+            channel = DataChannel(self, properties)
+            try:
+                self._visitors.send_nowait(channel)
+            except trio.WouldBlock:
+                self._channels.close(event.stream_id, now=trio.current_time())
+            else:
+                self._open_channels[event.stream_id] = channel
 
     def _on_channel_closing(self, event: ChannelClosing) -> None:
         if (channel := self._open_channels.get(event.stream_id)) is not None:
@@ -509,6 +581,10 @@ _REACTIONS: Final[dict[type[Event | ChannelEvent], Callable[[Association, Any], 
     PeerError: Association._on_notable,
     IncomingStreamsReset: Association._on_notable,
     OutgoingStreamsReset: Association._on_notable,
+    IncomingResetRefused: Association._on_notable,
+    StreamsChanged: Association._on_streams_changed,
+    AssociationReset: Association._on_notable,
+    PathMtuChanged: Association._on_notable,
     BufferedAmountLow: Association._on_low,
     SendBufferDrained: Association._on_drained,
     ChannelOpened: Association._on_channel_opened,

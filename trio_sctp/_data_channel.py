@@ -26,6 +26,8 @@ __all__ = ["ChannelListener", "ChannelStatistics", "DataChannel", "DataChannelSt
 
 STREAM_PIECE = 65536
 """Longest message that a stream makes of what it is given, in bytes."""
+STREAM_PIECE_WITHOUT_INTERLEAVING = 16384
+"""The same where a message holds back those of all other channels (RFC 8831 §6.6)."""
 
 Content: TypeAlias = bytes | str
 
@@ -63,7 +65,6 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
         "lifetime",
         "max_retransmits",
         "ordered",
-        "priority",
         "protocol",
     )
 
@@ -79,7 +80,6 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
         self.max_retransmits = properties.max_retransmits
         self.lifetime = properties.lifetime
         """Seconds for which a message is tried; None: no limit."""
-        self.priority = properties.priority
 
     def __repr__(self) -> str:
         state = " closed" if self._closed else " ended" if self._ending is not None else ""
@@ -88,6 +88,22 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
     @property
     def reliable(self) -> bool:
         return self.max_retransmits is None and self.lifetime is None
+
+    @property
+    def priority(self) -> int:
+        """0 to 65535, the weight of what is sent here beside other channels (RFC 8831 §6.4).
+
+        It may be set while the channel is open; that holds for this direction, at once.  Setting it
+        raises `LocalProtocolError` for another value, and as `send` does where nothing can be sent.
+        """
+        return self._properties.priority
+
+    @priority.setter
+    @enable_ki_protection
+    def priority(self, value: int) -> None:
+        if self._closed or self._ending is not None:
+            raise self._why_no_sending()
+        self._association._data_channels().set_priority(self.id, value)
 
     @property
     def buffered_amount(self) -> int:
@@ -230,7 +246,10 @@ class DataChannelStream(trio.abc.Stream):
             raise LocalProtocolError("channel must be ordered and reliable to serve as a stream")
         self.channel = channel
         self._rest = memoryview(b"")
-        self._piece = min(STREAM_PIECE, channel._association.max_message_size or STREAM_PIECE)
+        association = channel._association
+        interleaving = association._core.capabilities.interleaving
+        piece = STREAM_PIECE if interleaving else STREAM_PIECE_WITHOUT_INTERLEAVING
+        self._piece = min(piece, association.max_message_size or piece)
         self._sending = _OneTask("another task is sending on this stream")
         self._receiving = _OneTask("another task is receiving from this stream")
 

@@ -22,8 +22,12 @@ __all__ = ["Driver"]
 
 PACKETS_PER_BATCH: Final = 54
 """Packets pulled at a time: of 1200 bytes, as many as one call with segmentation offload takes."""
+BYTES_PER_BATCH: Final = 4 * 65536
+"""As many bytes are pulled at a time, where packets are large."""
 QUIET_TURNS: Final = 2
 """Scheduler turns without new data after which a packet that is not full goes out."""
+FULL_ENOUGH: Final = 9000
+"""Bytes of a packet that nothing is waited for to fill further, if it could be larger still."""
 PARTING_TIME: Final = 1.0
 """How long an ABORT or the last packet of a shutdown may take to be written, in seconds."""
 
@@ -50,6 +54,8 @@ class Driver:
         self._doorbell, self._queue = trio.open_memory_channel[None](1)
         self._rung = False
         self._busy = False
+        self._sending = False
+        self._left: list[bytes] = []
         self._stopping = False
         self._can_send = True
         self._sender_finished = trio.Event()
@@ -68,6 +74,41 @@ class Driver:
         if not self._rung:
             self._rung = True
             self._doorbell.send_nowait(None)
+
+    def queued(self, now: float) -> None:
+        """The program has sent a message.
+
+        It leaves at once if nothing is on its way: a request should not wait for the sender's turn.
+        Otherwise the sender bundles it with what follows.
+        """
+        if self._core.awaits_acknowledgement:
+            self.ring()
+        else:
+            self._send_at_once(now)
+
+    def _send_at_once(self, now: float) -> None:
+        """Send what is due as far as that goes without waiting; the rest is left to the sender."""
+        if self._sending or self._rung or not self._can_send:
+            self.ring()
+            return
+        core = self._core
+        limit = self._batch_limit()
+        packets = core.packets_to_send(now=now, limit=limit)
+        if core.has_events:
+            self._dispatch(now)
+        self._arm_timer()
+        if packets:
+            try:
+                sent = 0
+                if not core.split_oversized(packets)[1]:
+                    sent = self._transport.send_batch_nowait(packets)
+            except Exception as error:
+                self._can_send = False
+                self._on_failure(error)
+                return
+            self._left = packets[sent:]
+            if self._left or len(packets) == limit:
+                self.ring()
 
     def touched(self, now: float) -> None:
         """The core was given something: see what came of it."""
@@ -122,7 +163,7 @@ class Driver:
             now = trio.current_time()
             receive_packets(packets, now=now)
             self._dispatch(now)
-            self.ring()
+            self._send_at_once(now)
 
     async def _run_sender(self) -> None:
         try:
@@ -142,7 +183,7 @@ class Driver:
         new end it, and a program that sends now and then never waits at all.
         """
         core = self._core
-        full = core.config.path_mtu
+        full = min(core.path_mtu, FULL_ENOUGH)
         unsent = quiet_turns = 0
         while unsent < (now_unsent := core.total_unsent_bytes) < full or (
             0 < now_unsent < full and quiet_turns < QUIET_TURNS
@@ -151,20 +192,46 @@ class Driver:
             unsent = now_unsent
             await checkpoint()
 
+    def _batch_limit(self) -> int:
+        return min(PACKETS_PER_BATCH, BYTES_PER_BATCH // self._core.path_mtu)
+
     async def _send_all(self) -> None:
-        while True:
-            now = trio.current_time()
-            packets = self._core.packets_to_send(now=now, limit=PACKETS_PER_BATCH)
-            self._dispatch(now)
-            self._arm_timer()
-            if packets and self._can_send:
-                try:
-                    await self._transport.send_batch(packets)
-                except Exception as error:
-                    self._can_send = False
-                    self._on_failure(error)
-            if len(packets) < PACKETS_PER_BATCH:
-                return
+        self._sending = True
+        try:
+            if self._left:
+                left, self._left = self._left, []
+                await self._write(left)
+            more = True
+            while more:
+                more = await self._send_batch()
+        finally:
+            self._sending = False
+
+    async def _send_batch(self) -> bool:
+        """Pull a batch and write it; whether there may be more."""
+        now = trio.current_time()
+        limit = self._batch_limit()
+        packets = self._core.packets_to_send(now=now, limit=limit)
+        self._dispatch(now)
+        self._arm_timer()
+        if packets:
+            await self._write(packets)
+        return len(packets) == limit
+
+    async def _write(self, packets: list[bytes]) -> None:
+        if self._can_send:
+            try:
+                await self._send(packets)
+            except Exception as error:
+                self._can_send = False
+                self._on_failure(error)
+
+    async def _send(self, packets: list[bytes]) -> None:
+        fit, oversized = self._core.split_oversized(packets)
+        if fit:
+            await self._transport.send_batch(fit)
+        if oversized:
+            await self._transport.send_fragmented(oversized)
 
     async def _run_timer(self) -> None:
         while True:

@@ -71,7 +71,9 @@ async def serve_udp(
     Never returns; when it is cancelled, the peers are told by an ABORT.  Raises `OSError` if the
     port cannot be bound.
     """
-    async with await UDPSocket.bind(port, host=host) as socket:
+    async with await UDPSocket.bind(
+        port, host=host, dont_fragment=config.path_mtu_discovery
+    ) as socket:
 
         def make_association(core: CoreAssociation, share: SocketShare) -> Association:
             return Association(
@@ -86,7 +88,10 @@ async def serve_udp(
             )
 
         endpoint = Endpoint(
-            config, rng=ENTROPY if rng is None else rng, max_associations=max_associations
+            # RFC 9653 §3: over bare UDP nothing else would notice what is wrong
+            config.replace(zero_checksum=False),
+            rng=ENTROPY if rng is None else rng,
+            max_associations=max_associations,
         )
         async with trio.open_nursery() as nursery:
             served = UdpEndpoint(socket, endpoint, nursery, handler, make_association)
@@ -125,6 +130,14 @@ class SocketShare(DatagramTransport):
     def max_datagram_size(self) -> int:
         return self._socket.max_datagram_size
 
+    @property
+    def never_fragments(self) -> bool:
+        return self._socket.never_fragments
+
+    @property
+    def datagram_overhead(self) -> int:
+        return self._socket.overhead_to(self.address)
+
     def move(self, address: Address) -> None:
         """The peer is somewhere else now."""
         self.address = self.association.peer_address = address
@@ -138,6 +151,12 @@ class SocketShare(DatagramTransport):
 
     async def send_batch(self, datagrams: Sequence[bytes]) -> None:
         await self._socket.send_to(self.address, datagrams)
+
+    def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
+        return self._socket.send_to_nowait(self.address, datagrams)
+
+    async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
+        await self._socket.send_fragmented_to(self.address, datagrams)
 
     async def receive_batch(self) -> list[bytes]:
         self._endpoint.update(self._core)  # it has processed what was received before

@@ -49,6 +49,22 @@ class DatagramTransport(trio.abc.Channel[bytes]):
         """
         return False
 
+    @property
+    def never_fragments(self) -> bool:
+        """Whether a datagram is either carried whole or lost.
+
+        Only then can the path MTU be found by trying (RFC 8899), as SCTP does then.
+        """
+        return False
+
+    @property
+    def datagram_overhead(self) -> int:
+        """What this transport and all below it add to a datagram, IP header included, in bytes.
+
+        It lets path MTU discovery try the sizes first that networks usually have; 0 if unknown.
+        """
+        return 0
+
     @abstractmethod
     async def send_batch(self, datagrams: Sequence[bytes]) -> None:
         """Send datagrams in order, waiting while the way out is full.
@@ -56,6 +72,14 @@ class DatagramTransport(trio.abc.Channel[bytes]):
         Raises `trio.ClosedResourceError` if this end was closed, by another task meanwhile too, and
         `trio.BrokenResourceError` if the transport failed for good.
         """
+
+    def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
+        """Send as many datagrams as can go without waiting; returns how many of the first went.
+
+        It saves a trip through the scheduler where there is little to send.  A transport that cannot
+        tell sends none.  Raises what `send_batch` raises.
+        """
+        return 0
 
     @abstractmethod
     async def receive_batch(self) -> list[bytes]:
@@ -71,6 +95,13 @@ class DatagramTransport(trio.abc.Channel[bytes]):
         """Send one datagram; raises what `send_batch` does."""
         await self.send_batch((value,))
 
+    async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
+        """As `send_batch`, but these may be fragmented on their way, even where others never are.
+
+        SCTP data that was cut before the path MTU shrank has no other way to arrive (RFC 9260 §6.9).
+        """
+        await self.send_batch(datagrams)
+
 
 class ChannelTransport(DatagramTransport):
     """Makes a `DatagramTransport` of any ``trio.abc.Channel[bytes]`` that keeps datagrams whole.
@@ -80,11 +111,14 @@ class ChannelTransport(DatagramTransport):
     own.
 
     ``max_datagram_size`` says how long a datagram the channel takes, in bytes;
-    ``protects_integrity`` whether it authenticates them (a `trio.DTLSChannel` does).
+    ``protects_integrity`` whether it authenticates them (a `trio.DTLSChannel` does);
+    ``never_fragments`` and ``datagram_overhead`` are as in `DatagramTransport`.
     """
 
     __slots__ = (
+        "_datagram_overhead",
         "_max_datagram_size",
+        "_never_fragments",
         "_protects_integrity",
         "_receive_nowait",
         "_send_nowait",
@@ -97,12 +131,16 @@ class ChannelTransport(DatagramTransport):
         *,
         max_datagram_size: int = 65535,
         protects_integrity: bool = False,
+        never_fragments: bool = False,
+        datagram_overhead: int = 0,
     ) -> None:
         if max_datagram_size < 1:
             raise ValueError(f"max_datagram_size is {max_datagram_size}: it must be at least 1")
         self.channel = channel
         self._max_datagram_size = max_datagram_size
         self._protects_integrity = protects_integrity
+        self._never_fragments = never_fragments
+        self._datagram_overhead = datagram_overhead
         self._send_nowait: Callable[[bytes], None] | None = getattr(channel, "send_nowait", None)
         self._receive_nowait: Callable[[], bytes] | None = getattr(channel, "receive_nowait", None)
 
@@ -116,6 +154,14 @@ class ChannelTransport(DatagramTransport):
     @property
     def protects_integrity(self) -> bool:
         return self._protects_integrity
+
+    @property
+    def never_fragments(self) -> bool:
+        return self._never_fragments
+
+    @property
+    def datagram_overhead(self) -> int:
+        return self._datagram_overhead
 
     async def send(self, value: bytes) -> None:
         await self.channel.send(value)

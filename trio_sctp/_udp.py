@@ -43,7 +43,11 @@ async def open_udp_association(
     shows in the handshake.
     """
     socket = await ConnectedUDPSocket.connect(
-        host, port, local_host=local_host, local_port=local_port
+        host,
+        port,
+        local_host=local_host,
+        local_port=local_port,
+        dont_fragment=config.path_mtu_discovery,
     )
     try:
         manager = open_association(

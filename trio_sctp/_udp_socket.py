@@ -16,12 +16,19 @@ import socket as stdlib_socket
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from errno import EMSGSIZE
 from itertools import chain
 from typing import Any, TypeAlias
 
 import trio
 
 from ._transport import DatagramTransport
+from ._udp_fragmentation import (
+    IPV4_OVERHEAD,
+    IPV6_OVERHEAD,
+    allow_fragments,
+    forbid_fragments,
+)
 from ._udp_offload import (
     ANCILLARY_SPACE,
     MAX_RUN_BYTES,
@@ -71,9 +78,18 @@ class UDPStatistics:
 class _BatchedSocket:
     """What sockets with one and with many peers share: the system calls and their fallbacks."""
 
-    __slots__ = ("_coalesced", "_longest_segment", "_room", "_socket", "statistics")
+    __slots__ = (
+        "_coalesced",
+        "_longest_segment",
+        "_never_fragments",
+        "_room",
+        "_socket",
+        "statistics",
+    )
 
-    def __init__(self, socket: stdlib_socket.socket, *, offload: bool = True) -> None:
+    def __init__(
+        self, socket: stdlib_socket.socket, *, offload: bool = True, dont_fragment: bool = False
+    ) -> None:
         if socket.type != stdlib_socket.SOCK_DGRAM:
             raise ValueError(f"socket is of type {socket.type!r}: it must be SOCK_DGRAM")
         socket.setblocking(False)
@@ -83,6 +99,7 @@ class _BatchedSocket:
         # Longest datagram that may be part of a run; 0 where runs cannot be sent.
         self._longest_segment = MAX_RUN_BYTES if offload and can_segment(socket) else 0
         self._coalesced = offload and enable_gro(socket)
+        self._never_fragments = dont_fragment and forbid_fragments(socket)
         self.statistics = UDPStatistics()
 
     def __repr__(self) -> str:
@@ -115,6 +132,11 @@ class _BatchedSocket:
         """Longest UDP payload: 65507 bytes over IPv4, 65527 over IPv6."""
         return 65527 if self._socket.family == stdlib_socket.AF_INET6 else 65507
 
+    @property
+    def never_fragments(self) -> bool:
+        """Whether datagrams go out whole or not at all (``dont_fragment``, where it can be had)."""
+        return self._never_fragments
+
     def close(self) -> None:
         """As `aclose`, without a checkpoint."""
         if not self.closed:
@@ -132,6 +154,8 @@ class _BatchedSocket:
 
     def _count_error(self, error: OSError) -> None:
         self._check_open()
+        if error.errno == EMSGSIZE:  # larger than the path is, as probes of its MTU are
+            return
         self.statistics.errors += 1
         self.statistics.last_error = error
 
@@ -145,6 +169,26 @@ class _BatchedSocket:
                 self._check_open()
                 await trio.lowlevel.wait_writable(self._socket)
             done = self._send_nowait(datagrams, done, address)
+
+    async def _send_fragmented(self, datagrams: Sequence[bytes], address: Address | None) -> None:
+        """As `_send`, one by one, with leave to fragment."""
+        for datagram in datagrams:
+            while not self._sent_fragmented(datagram, address):
+                async with self._room:
+                    self._check_open()
+                    await trio.lowlevel.wait_writable(self._socket)
+
+    def _sent_fragmented(self, datagram: bytes, address: Address | None) -> bool:
+        if self._never_fragments:
+            allow_fragments(self._socket)
+        try:
+            self._send_one(datagram, address)
+        except BlockingIOError:
+            return False
+        finally:
+            if self._never_fragments:
+                forbid_fragments(self._socket)
+        return True
 
     def _send_nowait(self, datagrams: Sequence[bytes], start: int, address: Address | None) -> int:
         """Send from index ``start`` until there is no room; return the index where that was."""
@@ -167,17 +211,23 @@ class _BatchedSocket:
     def _send_run(self, run: Sequence[bytes], address: Address | None) -> bool:
         """Send a run as one piece; False if the kernel refuses: then each goes on its own."""
         size = len(run[0])
-        try:
-            self._socket.sendmsg((b"".join(run),), segment_control(size), 0, address)
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            self._count_error(error)
-            if error.errno in OFFLOAD_MISSING:
-                self._longest_segment = 0
-            elif error.errno in SEGMENT_REFUSED:
-                self._longest_segment = min(self._longest_segment, size - 1)
-            return False
+        data, control = b"".join(run), segment_control(size)
+        # Twice, as the first error may be about an earlier datagram, such as ICMP says of a probe.
+        for is_last in (False, True):
+            try:
+                self._socket.sendmsg((data,), control, 0, address)
+            except BlockingIOError:
+                raise
+            except OSError as error:
+                self._count_error(error)
+                if error.errno == EMSGSIZE and not is_last:
+                    continue
+                if error.errno in OFFLOAD_MISSING:
+                    self._longest_segment = 0
+                elif error.errno in SEGMENT_REFUSED:
+                    self._longest_segment = min(self._longest_segment, size - 1)
+                return False
+            break
         self.statistics.send_calls += 1
         self.statistics.datagrams_sent += len(run)
         return True
@@ -276,8 +326,10 @@ class ConnectedUDPSocket(_BatchedSocket, DatagramTransport):
 
     __slots__ = ("_pending",)
 
-    def __init__(self, socket: stdlib_socket.socket, *, offload: bool = True) -> None:
-        super().__init__(socket, offload=offload)
+    def __init__(
+        self, socket: stdlib_socket.socket, *, offload: bool = True, dont_fragment: bool = False
+    ) -> None:
+        super().__init__(socket, offload=offload, dont_fragment=dont_fragment)
         self._pending: deque[bytes] = deque()  # rest of a batch of which `receive` took a part
 
     @classmethod
@@ -289,10 +341,12 @@ class ConnectedUDPSocket(_BatchedSocket, DatagramTransport):
         local_host: str | None = None,
         local_port: int = 0,
         offload: bool = True,
+        dont_fragment: bool = True,
     ) -> ConnectedUDPSocket:
         """Open a socket to ``host``, a name or an address, and ``port``, 1 to 65535.
 
-        ``local_host`` and ``local_port`` say where it is bound; otherwise the system chooses.
+        ``local_host`` and ``local_port`` say where it is bound; otherwise the system chooses.  With
+        ``dont_fragment`` a datagram that is too large for the way is lost, see `never_fragments`.
         Nothing is sent: whether anybody is there shows later.  Raises `ValueError` for a port out
         of range and `OSError` if the name is unknown or no socket can be made.
         """
@@ -306,7 +360,7 @@ class ConnectedUDPSocket(_BatchedSocket, DatagramTransport):
             except OSError as error:
                 errors.append(f"{address[0]}: {error.strerror or error}")
             else:
-                return cls(socket, offload=offload)
+                return cls(socket, offload=offload, dont_fragment=dont_fragment)
         raise OSError(f"cannot open a UDP socket to {host!r} port {port}: {'; '.join(errors)}")
 
     @property
@@ -325,6 +379,20 @@ class ConnectedUDPSocket(_BatchedSocket, DatagramTransport):
         self._check_open()
         await self._send(datagrams, None)
         await trio.lowlevel.cancel_shielded_checkpoint()
+
+    @property
+    def datagram_overhead(self) -> int:
+        return _overhead(self._socket.family, self._socket.getpeername())
+
+    async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._check_open()
+        await self._send_fragmented(datagrams, None)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
+        self._check_open()
+        return self._send_nowait(datagrams, 0, None)
 
     async def receive(self) -> bytes:
         if self._pending:
@@ -358,13 +426,19 @@ class UDPSocket(_BatchedSocket, trio.abc.AsyncResource):
 
     @classmethod
     async def bind(
-        cls, port: int = 0, *, host: str | None = None, offload: bool = True
+        cls,
+        port: int = 0,
+        *,
+        host: str | None = None,
+        offload: bool = True,
+        dont_fragment: bool = True,
     ) -> UDPSocket:
         """Open a socket at ``port``, 0 to 65535 where 0 lets the system choose, of ``host``.
 
         ``host`` is an address of this machine, or a name whose first usable address is taken.  None
         means all addresses, IPv6 and IPv4 by one socket where the system can: those of IPv4 peers
-        then read ``::ffff:1.2.3.4``.  Raises `ValueError` for a port out of range and `OSError` if
+        then read ``::ffff:1.2.3.4``.  With ``dont_fragment`` a datagram that is too large for the way
+        is lost, see `never_fragments`.  Raises `ValueError` for a port out of range and `OSError` if
         the name is unknown or the address not ours or taken.
         """
         _check_port("port", port, 0)
@@ -375,7 +449,7 @@ class UDPSocket(_BatchedSocket, trio.abc.AsyncResource):
             except OSError as error:
                 errors.append(f"{address[0]}: {error.strerror or error}")
             else:
-                return cls(socket, offload=offload)
+                return cls(socket, offload=offload, dont_fragment=dont_fragment)
         raise OSError(f"cannot bind UDP port {port}: {'; '.join(errors)}")
 
     async def resolve(self, host: str, port: int) -> Address:
@@ -399,6 +473,11 @@ class UDPSocket(_BatchedSocket, trio.abc.AsyncResource):
         await self._send(datagrams, address)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
+    def send_to_nowait(self, address: Address, datagrams: Sequence[bytes]) -> int:
+        """Send what the socket's buffer takes at once; returns how many of the first went."""
+        self._check_open()
+        return self._send_nowait(datagrams, 0, address)
+
     async def send_batch(self, batch: Sequence[tuple[Address, Sequence[bytes]]]) -> None:
         """`send_to` for many peers at the price of one checkpoint."""
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -406,6 +485,17 @@ class UDPSocket(_BatchedSocket, trio.abc.AsyncResource):
         for address, datagrams in batch:
             await self._send(datagrams, address)
         await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def send_fragmented_to(self, address: Address, datagrams: Sequence[bytes]) -> None:
+        """As `send_to`, but these may be fragmented on their way, even where others never are."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._check_open()
+        await self._send_fragmented(datagrams, address)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def overhead_to(self, address: Address) -> int:
+        """What IP and UDP add to a datagram to ``address``, in bytes."""
+        return _overhead(self._socket.family, address)
 
     async def receive_batch(self) -> list[tuple[Address, list[bytes]]]:
         """Wait until datagrams have arrived; return what can be had without waiting, by sender.
@@ -415,6 +505,13 @@ class UDPSocket(_BatchedSocket, trio.abc.AsyncResource):
         `trio.BusyResourceError` if another task is receiving.
         """
         return list((await self._receive()).items())
+
+
+def _overhead(family: int, address: Address) -> int:
+    """What IP and UDP add to a datagram to ``address``; a socket of IPv6 may reach IPv4, too."""
+    if family == stdlib_socket.AF_INET6 and not str(address[0]).startswith("::ffff:"):
+        return IPV6_OVERHEAD
+    return IPV4_OVERHEAD
 
 
 def _unanswerable(address: Any) -> bool:

@@ -28,18 +28,23 @@ from ._core.endpoint import Endpoint as Endpoint, Route as Route
 from ._core.errors import LocalProtocolError as LocalProtocolError
 from ._core.events import (
     AssociationClosed as AssociationClosed,
+    AssociationReset as AssociationReset,
     AssociationRestarted as AssociationRestarted,
     AssociationUp as AssociationUp,
     BufferedAmountLow as BufferedAmountLow,
     CloseReason as CloseReason,
     Event as Event,
+    IncomingResetRefused as IncomingResetRefused,
     IncomingStreamsReset as IncomingStreamsReset,
     Message as Message,
     OutgoingStreamsReset as OutgoingStreamsReset,
+    PathMtuChanged as PathMtuChanged,
     PeerError as PeerError,
     PeerShutdown as PeerShutdown,
     SendBufferDrained as SendBufferDrained,
+    StreamsChanged as StreamsChanged,
 )
+from ._core.path_mtu import DiscoveryState as DiscoveryState
 from ._core.statistics import (
     AssociationStatistics as AssociationStatistics,
     Counters as Counters,

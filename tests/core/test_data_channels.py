@@ -8,6 +8,8 @@ import tracemalloc
 import pytest
 
 from tests.support.channel_pair import ChannelPair, End
+from trio_sctp._core import capabilities
+from trio_sctp._core.capabilities import Capabilities
 from trio_sctp._core.config import Config
 from trio_sctp._core.data_channels import (
     ChannelAccepted,
@@ -29,7 +31,7 @@ from trio_sctp._core.events import (
     Message,
     OutgoingStreamsReset,
 )
-from trio_sctp._wire.chunks import Chunk, Data, ReConfig
+from trio_sctp._wire.chunks import Chunk, Data, IData, ReConfig
 from trio_sctp._wire.dcep import PPID_BINARY, PPID_DCEP
 
 
@@ -158,7 +160,10 @@ def test_arguments_of_open_are_checked(options: dict[str, object], message: str)
 
 
 @pytest.mark.parametrize("name", ["max_retransmits", "lifetime"])
-def test_partially_reliable_channel_is_refused_rather_than_made_reliable(name: str) -> None:
+def test_partially_reliable_channel_is_refused_rather_than_made_reliable(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capabilities, "SUPPORTED", Capabilities(reconfiguration=True))
     pair = ChannelPair().connect()
     with pytest.raises(LocalProtocolError, match=f"{name}: partial reliability is not supported"):
         pair.open(pair.a, **{name: 3})  # type: ignore[arg-type]
@@ -342,7 +347,7 @@ def test_data_on_an_unordered_channel_goes_ordered_until_the_ack() -> None:
     sent: list[tuple[int, bool]] = []
 
     def watch(chunks: list[Chunk]) -> bool:
-        sent.extend((c.ppid, c.unordered) for c in chunks if isinstance(c, Data))
+        sent.extend((c.ppid, c.unordered) for c in chunks if isinstance(c, Data | IData))
         return False
 
     pair.a.lose = pair.z.lose = watch
@@ -366,7 +371,7 @@ def test_data_confirms_a_channel_as_well_as_its_ack() -> None:
     sent: list[bool] = []
 
     def watch(chunks: list[Chunk]) -> bool:
-        sent.extend(c.unordered for c in chunks if isinstance(c, Data))
+        sent.extend(c.unordered for c in chunks if isinstance(c, Data | IData))
         return False
 
     pair.a.lose = watch
@@ -380,7 +385,7 @@ def test_negotiated_unordered_channel_is_unordered_at_once() -> None:
     sent: list[bool] = []
 
     def watch(chunks: list[Chunk]) -> bool:
-        sent.extend(c.unordered for c in chunks if isinstance(c, Data))
+        sent.extend(c.unordered for c in chunks if isinstance(c, Data | IData))
         return False
 
     pair.a.lose = watch

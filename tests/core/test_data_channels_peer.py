@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.channel_pair import ChannelPair, End
-from trio_sctp._core import data_channels
+from trio_sctp._core import capabilities
 from trio_sctp._core.capabilities import Capabilities
 from trio_sctp._core.config import Config
 from trio_sctp._core.data_channels import (
@@ -28,7 +28,7 @@ from trio_sctp._core.events import (
     OutgoingStreamsReset,
     PeerShutdown,
 )
-from trio_sctp._wire.chunks import Chunk, Data, ReConfig
+from trio_sctp._wire.chunks import Chunk, Data, IData, ReConfig
 from trio_sctp._wire.dcep import (
     PPID_BINARY,
     PPID_BINARY_EMPTY,
@@ -152,7 +152,10 @@ PARTIALLY_RELIABLE = [t for t in ChannelType if t & 0x7F]
 
 
 @pytest.mark.parametrize("kind", PARTIALLY_RELIABLE)
-def test_partially_reliable_channel_of_the_peer_is_refused(kind: ChannelType) -> None:
+def test_partially_reliable_channel_of_the_peer_is_refused_without_the_extension(
+    kind: ChannelType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capabilities, "SUPPORTED", Capabilities(reconfiguration=True))
     pair = against_raw_server()
     pair.raw_dcep(pair.z, 1, DataChannelOpen(kind, 256, 5))
     pair.settle()
@@ -161,12 +164,7 @@ def test_partially_reliable_channel_of_the_peer_is_refused(kind: ChannelType) ->
 
 
 @pytest.mark.parametrize("kind", list(ChannelType))
-def test_all_six_channel_types_on_the_wire(
-    kind: ChannelType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # what partial reliability will switch on
-    can = property(lambda self: True)
-    monkeypatch.setattr(data_channels.DataChannels, "_partial_reliability", can)
+def test_all_six_channel_types_on_the_wire(kind: ChannelType) -> None:
     pair = against_raw_server()
     pair.raw_dcep(pair.z, 1, DataChannelOpen(kind, 1024, 2500, "label", "protocol"))
     pair.settle()
@@ -195,10 +193,10 @@ def test_all_six_channel_types_on_the_wire(
 
 def test_switch_of_partial_reliability_is_the_associations_capability() -> None:
     pair = against_raw_server()
-    assert not pair.a.channels._partial_reliability
-    assert pair.a.association.tcb is not None
-    pair.a.association.tcb.capabilities = Capabilities(partial_reliability=True)
     assert pair.a.channels._partial_reliability
+    assert pair.a.association.tcb is not None
+    pair.a.association.tcb.capabilities = Capabilities(reconfiguration=True)
+    assert not pair.a.channels._partial_reliability
 
 
 def test_label_lengths_counted_in_characters() -> None:
@@ -303,7 +301,7 @@ def test_empty_string_as_a_data_chunk_without_data_is_answered() -> None:
     pair = with_channel()
     assert pair.z.association.tcb is not None
     tsn = pair.z.association.tcb.retransmission_queue.next_tsn & 0xFFFFFFFF
-    empty = Data(tsn, 1, 1, PPID_STRING, b"", unordered=False, beginning=True, ending=True)
+    empty = IData(tsn, 1, 1, 0, PPID_STRING, b"")
     packet = encode_packet(5000, 5000, pair.a.association.local_tag, [empty.encode()])
     pair.a.association.receive_packets([packet], now=pair.now)
     pair.settle()
@@ -512,7 +510,7 @@ def test_message_that_was_held_back_behind_a_deferred_reset_follows_it_at_once()
     # Z -> DATA (stream 1, SSN 0 of the time after the reset) -> A: Z should have waited
     # Z -> DATA (stream 1, SSN 0), again -> A
     pair = ChannelPair(channels="").connect()
-    pair.z.lose = lambda chunks: any(isinstance(c, Data) for c in chunks)
+    pair.z.lose = lambda chunks: any(isinstance(c, Data | IData) for c in chunks)
     pair.raw(pair.z, 1, 0, b"before")
     pair.settle()
     pair.z.lose = lambda chunks: False
@@ -577,7 +575,7 @@ def test_bad_open_that_was_held_is_refused() -> None:
 def test_refused_reset_ends_the_channel_and_its_id() -> None:
     pair = with_channel()
     assert pair.z.association.tcb is not None
-    pair.z.association.tcb.stream_reset.inbound_streams = 0  # it will find the stream wrong
+    pair.z.association.tcb.stream_reset.counts.inbound = 0  # it will find the stream wrong
     pair.close(pair.a, 1)
     pair.settle()
     assert pair.a.closed == [(1, ChannelFailure.RESET_FAILED)]

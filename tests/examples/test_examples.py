@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import signal
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
+import trio
 
+import trio_sctp
 from tests.support.commands import ROOT, program, run_to_end
 
 EXAMPLES = ROOT / "examples"
@@ -64,6 +69,47 @@ async def test_virtual_time_test_under_pytest() -> None:
     result = await run_to_end(command)
     assert result.returncode == 0, result.stdout.decode()
     assert b"2 passed" in result.stdout
+
+
+async def test_webrtc_echo() -> None:
+    pytest.importorskip("hypercorn", reason="the extra web is not installed")
+    pytest.importorskip("starlette", reason="the extra web is not installed")
+    async with (
+        program(sys.executable, str(EXAMPLES / "webrtc_echo.py"), "--port", "0") as server,
+        trio_sctp.open_rtc_endpoint() as endpoint,
+    ):
+        url = (await server.line()).partition(",")[0]
+        peer = await endpoint.offer()
+        answer = await post(url + "/offer", {"type": "offer", "sdp": peer.local_description})
+        assert answer["type"] == "answer"
+        peer.accept_answer(answer["sdp"])
+        async with peer as association:
+            async with association.open_channel("first") as channel:
+                for value in ("", "hello", b"", bytes(100_000)):
+                    await channel.send(value)
+                    assert await channel.receive() == value
+            assert (await server.line()).endswith(": connected")
+            assert (await server.line()).endswith(": channel 'first'")
+        assert "error" in await post(url + "/offer", {"type": "offer", "sdp": "nonsense"})
+        server.process.send_signal(signal.SIGINT)
+        assert await server.everything() == ""
+        assert server.process.returncode == 0
+
+
+async def post(url: str, document: dict[str, str]) -> dict[str, str]:
+    """By the standard library, in a thread."""
+
+    def do() -> dict[str, str]:
+        request = urllib.request.Request(url, json.dumps(document).encode())
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                answer: dict[str, str] = json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                answer = json.load(error)
+        return answer
+
+    return await trio.to_thread.run_sync(do)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)

@@ -118,7 +118,8 @@ async def test_leaving_delivers_everything_that_was_sent(autojump_clock: MockClo
     received: list[bytes | str] = []
 
     async def take(end: LinkEnd) -> None:
-        async with open_association(end, client=False) as association:
+        config = Config(path_mtu_discovery=False)
+        async with open_association(end, client=False, config=config) as association:
             channel = await association.listen().accept()
             received.extend([message async for message in channel])
             assert [type(event) async for event in association.events] == [
@@ -311,7 +312,8 @@ async def test_a_graceful_end_by_the_peer(autojump_clock: MockClock) -> None:
 
 
 async def test_the_peer_aborts(autojump_clock: MockClock) -> None:
-    async with open_association_pair(delay=0.01) as (client, server):
+    config = Config(path_mtu_discovery=False)
+    async with open_association_pair(delay=0.01, config=config) as (client, server):
         channel = client.open_channel()
         await channel.send("ping")
         far_channel = await server.listen().accept()

@@ -188,6 +188,7 @@ async def test_an_own_bug_comes_out_plainly_and_ends_everything(
         async with open_association(near, client=True) as association:
             channels.append(association.open_channel())
             await wait_all_tasks_blocked()
+            await channels[0].send("x")  # while this is on its way, the sender's task sends
             setattr(association._core, method, crash)
             await channels[0].send("x")
             await trio.sleep_forever()
@@ -232,7 +233,8 @@ async def test_a_peer_that_begins_anew_is_told(autojump_clock: MockClock) -> Non
         events: list[object] = []
 
         async def serve() -> None:
-            async with open_association(far, client=False) as association:
+            config = Config(path_mtu_discovery=False)
+            async with open_association(far, client=False, config=config) as association:
                 channel = await association.listen().accept()
                 assert await channel.receive() == "x"
                 with pytest.raises(trio.BrokenResourceError, match="restarted"):

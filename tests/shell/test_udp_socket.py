@@ -310,24 +310,38 @@ async def test_a_socket_that_cannot_send_runs_is_not_asked_again(number: int) ->
 
 
 @pytest.mark.usefixtures("runs_are_possible")
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.EMSGSIZE])
+@pytest.mark.parametrize("number, tries", [(errno.EINVAL, 1), (errno.EMSGSIZE, 2)])
 async def test_segments_too_long_for_a_link_go_singly_and_shorter_ones_as_runs(
-    number: int,
+    number: int, tries: int
 ) -> None:
     sender, script, receiver = scripted_pair()
     async with sender, receiver:
-        script.fail["sendmsg"] = [OSError(number, "too long")]
+        script.fail["sendmsg"] = [OSError(number, "too long")] * tries
         await sender.send_batch(datagrams([1500] * 4))
         await sender.send_batch(datagrams([1500] * 4))
-        assert script.calls.count("sendmsg") == 1
+        assert script.calls.count("sendmsg") == tries
         assert script.calls.count("send") == 8
         if _udp_offload.can_segment(script.socket):
             await sender.send_batch(datagrams([1499] * 4))
-            assert script.calls.count("sendmsg") == 2
+            assert script.calls.count("sendmsg") == tries + 1
             assert script.calls.count("send") == 8
             assert await receive_all(receiver, 12) == datagrams([1500] * 4) * 2 + datagrams(
                 [1499] * 4
             )
+
+
+@pytest.mark.usefixtures("runs_are_possible")
+async def test_what_icmp_says_of_an_earlier_datagram_does_not_end_sending_runs() -> None:
+    sender, script, receiver = scripted_pair()
+    async with sender, receiver:
+        script.fail["sendmsg"] = [OSError(errno.EMSGSIZE, "too long")]
+        if _udp_offload.can_segment(script.socket):
+            await sender.send_batch(datagrams([1500] * 4))
+            await sender.send_batch(datagrams([1500] * 4))
+            assert script.calls.count("sendmsg") == 3
+            assert script.calls.count("send") == 0
+            assert await receive_all(receiver, 8) == datagrams([1500] * 4) * 2
+            assert sender.statistics.errors == 0
 
 
 @pytest.mark.usefixtures("runs_are_possible")

@@ -58,11 +58,14 @@ _NAMES = {
     64: "I-DATA",
     130: "RE-CONFIG",
     132: "PAD",
+    192: "FORWARD TSN",
+    194: "I-FORWARD-TSN",
 }
 PLAIN = Config(interleaving=False)
 """Defaults, with DATA as RFC 9260 has it and not I-DATA."""
 
 ALONE = {"INIT", "INIT ACK", "SHUTDOWN COMPLETE"}
+DATA_CHUNKS = {"DATA", "I-DATA"}
 
 
 def name_of(chunk: c.Chunk) -> str:
@@ -128,11 +131,12 @@ def check_packet(packet: Packet, path_mtu: int) -> None:
     assert len(names) == 1 or not ALONE.intersection(names), names
     assert "COOKIE ECHO" not in names[1:], names
     assert "COOKIE ACK" not in names[1:], names
-    first_data = names.index("DATA") if "DATA" in names else len(names)
-    assert set(names[first_data:]) <= {"DATA"}, f"DATA before control chunks: {names}"
-    if "DATA" in names:
+    data = [name in DATA_CHUNKS for name in names]
+    assert data == sorted(data), f"DATA before control chunks: {names}"
+    assert not DATA_CHUNKS.issubset(names), "RFC 8260 §2.2.1: the one or the other"
+    if any(data):
         assert not {"ABORT", "SHUTDOWN", "SHUTDOWN ACK"}.intersection(names), names
-    tsns = [chunk.tsn for chunk in chunks if isinstance(chunk, c.Data)]
+    tsns = [chunk.tsn for chunk in chunks if isinstance(chunk, c.Data | c.IData)]
     assert all(0 < (b - a) % 2**32 < 2**31 for a, b in pairwise(tsns)), tsns
 
 

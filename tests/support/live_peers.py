@@ -1,4 +1,4 @@
-"""Other SCTP stacks as child processes: usrsctp's programs and our own C peer built on it.
+"""Other SCTP stacks as child processes: usrsctp's programs, our own peers built on it and aiortc.
 
 A missing peer skips the test with the reason; where TRIO_SCTP_REQUIRE_PEERS is set (as in CI) it
 fails it.  Children are killed when their context ends, whatever happened.
@@ -7,20 +7,23 @@ fails it.  Children are killed when their context ends, whatever happened.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import math
 import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import pytest
 import trio
 
+ROOT = Path(__file__).parent.parent.parent
 USRSCTP_PROGRAMS = Path("/usr/lib/usrsctp")
 C_PEER_SOURCE = Path(__file__).parent.parent / "interop" / "usrsctp_peer.c"
 
@@ -123,8 +126,8 @@ class LivePeer:
         return "\n".join(self.log)
 
 
-class CPeer(LivePeer):
-    """usrsctp_peer: speaks JSON lines and takes commands."""
+class JsonPeer(LivePeer):
+    """usrsctp_peer or aiortc_peer: speaks JSON lines and takes commands."""
 
     def __init__(self, process: trio.Process) -> None:
         super().__init__(process)
@@ -140,7 +143,7 @@ class CPeer(LivePeer):
             assert found["event"] != "failed", found
 
     async def command(self, line: str) -> None:
-        """Give a line to a peer whose job is `commands`."""
+        """Give a line to a peer that takes commands."""
         assert self.process.stdin is not None
         await self.process.stdin.send_all(line.encode() + b"\n")
 
@@ -162,7 +165,10 @@ async def _running(
     kind: Callable[[trio.Process], _AnyPeer], program: Path, options: Sequence[str | int]
 ) -> AsyncIterator[_AnyPeer]:
     process = await trio.lowlevel.open_process(
-        [str(program), *map(str, options)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [str(program), *map(str, options)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     peer = kind(process)
     try:
@@ -181,9 +187,9 @@ async def _running(
 
 
 @asynccontextmanager
-async def run_c_peer(program: Path, *options: str | int) -> AsyncIterator[CPeer]:
+async def run_c_peer(program: Path, *options: str | int) -> AsyncIterator[JsonPeer]:
     """Start usrsctp_peer; a listening one is ready when the body begins."""
-    async with _running(CPeer, program, options) as peer:
+    async with _running(JsonPeer, program, options) as peer:
         if "--connect" not in options:
             await peer.expect("listening")
         yield peer
@@ -194,6 +200,27 @@ async def run_program(name: str, *options: str | int) -> AsyncIterator[LivePeer]
     """Start one of usrsctp's own programs; none says when it listens: see `wait_for_udp_port`."""
     async with _running(LivePeer, usrsctp_program(name), options) as peer:
         yield peer
+
+
+@asynccontextmanager
+async def run_aiortc_peer(
+    role: Literal["client", "server"], own_port: int, peer_port: int
+) -> AsyncIterator[JsonPeer]:
+    """Start aiortc_peer; it has its UDP port when the body begins."""
+    options = ("-m", "tests.interop.aiortc_peer", role, own_port, peer_port)
+    async with _running(JsonPeer, Path(python_with_aiortc() or sys.executable), options) as peer:
+        await peer.expect("listening")
+        yield peer
+
+
+def python_with_aiortc() -> str | None:
+    """An interpreter that has aiortc; None: this one."""
+    if importlib.util.find_spec("aiortc"):
+        return None
+    python = os.environ.get("TRIO_SCTP_PEER_PYTHON")
+    if python is None:
+        missing_peer("aiortc is not installed (pip install trio-sctp[interop])")
+    return python
 
 
 async def wait_for_udp_port(port: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from trio_sctp._core.tx.outstanding_data import ACKED, IN_FLIGHT, MARKED
+from trio_sctp._core.tx.outstanding_data import ABANDONED, ACKED, IN_FLIGHT, MARKED
 from trio_sctp._core.tx.retransmission_queue import RetransmissionQueue
 from trio_sctp._core.tx.send_queue import (
     MAX_ORDERED_IN_WINDOW,
@@ -30,8 +30,12 @@ def check_not_stalled(queue: RetransmissionQueue) -> None:
     """After all that may go was pulled: what is left waits for a timer or cannot be sent at all."""
     data, send_queue = queue._data, queue._send_queue
     if data.chunks:
-        all_acked = all(chunk.state == ACKED for chunk in data.chunks.values())
-        assert data.flight_size > 0 or all_acked, "outstanding data, and none of it under way"
+        first = data.chunks[data.cumulative_tsn_ack + 1]
+        done = all(chunk.state in (ACKED, ABANDONED) for chunk in data.chunks.values())
+        assert data.flight_size > 0 or done, "outstanding data, and none of it under way"
+        if first.state == ABANDONED and queue.partial_reliability:
+            assert queue.advanced_peer_ack_point > data.cumulative_tsn_ack
+            assert not queue._forward_tsn.due, "a FORWARD TSN that was not sent"
         assert queue.t3_rtx.running, "data in flight without a timer"
     elif send_queue.next_message() is not None:
         assert queue.t3_rtx.running, "data to send, and nothing will ever send it"
@@ -45,6 +49,14 @@ def _check_outstanding_data(queue: RetransmissionQueue) -> None:
     assert data.flight_size == sum(len(chunk.wire) for chunk in in_flight)
     assert data.flight_payload == sum(chunk.payload_size for chunk in in_flight)
 
+    abandoned = {tsn for tsn, chunk in chunks.items() if chunk.state == ABANDONED}
+    assert data.abandoned_count == len(abandoned)
+    assert data.lost == []
+    for chunk in chunks.values():
+        assert chunk.message.abandoned == (chunk.state == ABANDONED), "a part of a message"
+    assert queue._abandoning >= bool(abandoned)
+    _check_peer_ack_point(queue)
+
     marked = {tsn for tsn, chunk in chunks.items() if chunk.state == MARKED}
     assert data.marked_count == len(marked)
     assert marked <= set(data._marked), "a marked chunk that nobody will retransmit"
@@ -56,9 +68,25 @@ def _check_outstanding_data(queue: RetransmissionQueue) -> None:
         assert first <= last
         assert not covered or covered[-1] + 1 < first, "gap ranges overlap, touch or are unsorted"
         covered += range(first, last + 1)
-    assert covered == [tsn for tsn, chunk in chunks.items() if chunk.state == ACKED]
+    acked = [tsn for tsn, chunk in chunks.items() if chunk.state == ACKED]
+    assert [tsn for tsn in covered if tsn not in abandoned] == acked
     assert len(data._htna) <= 3
     assert data._htna == sorted(data._htna)
+
+
+def _check_peer_ack_point(queue: RetransmissionQueue) -> None:
+    """RFC 3758 §3.5 C2: up to it the peer needs nothing more, and it has learnt of all numbers."""
+    data, forward_tsn = queue._data, queue._forward_tsn
+    point = queue.advanced_peer_ack_point
+    for tsn in range(data.cumulative_tsn_ack + 1, point + 1):
+        assert data.chunks[tsn].state in (ACKED, ABANDONED)
+    if point > data.cumulative_tsn_ack:
+        assert data.chunks[point].state == ABANDONED
+    following = data.chunks.get(point + 1)
+    if following is not None and following.state == ABANDONED:
+        assert forward_tsn._skipped, "the point could go on"
+    tsns = [tsn for tsn, _ in forward_tsn._skipped.values()]
+    assert tsns == sorted(tsns)
 
 
 def _check_messages(queue: RetransmissionQueue) -> None:
@@ -66,11 +94,13 @@ def _check_messages(queue: RetransmissionQueue) -> None:
     begun: dict[int, OutgoingMessage] = {}
     outstanding: Counter[int] = Counter()
     for chunk in queue._data.chunks.values():
-        begun[id(chunk.message)] = chunk.message
+        if not chunk.message.abandoned:
+            begun[id(chunk.message)] = chunk.message
         outstanding[id(chunk.message)] += chunk.payload_size
-    current = queue._send_queue._current
-    if current is not None:
-        begun[id(current)] = current
+    for stream in queue._send_queue._streams.values():
+        for message in stream.messages:
+            if message.offset:
+                begun[id(message)] = message
     assert queue.unacknowledged_messages == len(begun)
     for key, message in begun.items():
         assert message.unacked == outstanding[key] + len(message.payload) - message.offset
@@ -81,22 +111,32 @@ def check_send_queue(send_queue: SendQueue) -> None:
     """The send queue's own counters."""
     streams = send_queue._streams.values()
     for stream in streams:
-        waiting = [len(m.payload) - m.offset for m in stream.messages]
+        assert stream.abandoned_waiting == sum(m.abandoned for m in stream.messages)
+        assert not (stream.messages and stream.messages[0].abandoned)
+        waiting = [len(m.payload) - m.offset for m in stream.messages if not m.abandoned]
         assert all(waiting), "a message that was wholly sent still waits"
         assert stream.unsent_bytes == sum(waiting)
+        assert stream.undelivered_bytes >= stream.unsent_bytes
         assert 0 <= stream.next_ssn < 2**16
         assert 0 <= stream.ordered_in_window <= MAX_ORDERED_IN_WINDOW
-        assert not (stream.active and stream.paused)
         assert not (stream.active and not stream.messages)
         if stream.messages and not stream.active:
-            assert stream.paused or stream.ordered_in_window == MAX_ORDERED_IN_WINDOW
+            held_up = stream.paused or send_queue._suspended
+            assert held_up or stream.ordered_in_window == MAX_ORDERED_IN_WINDOW
+        if stream.active and stream.paused:
+            assert stream.messages[0].offset, "a stream may send although it is paused"
         for message in list(stream.messages)[1:]:
             assert message.offset == 0, "a message was begun before the one ahead of it"
     assert send_queue.unsent_bytes == sum(stream.unsent_bytes for stream in streams)
-    waiting_messages = [m for stream in streams for m in stream.messages]
+    waiting_messages = [m for stream in streams for m in stream.messages if not m.abandoned]
     assert send_queue.message_count == sum(m.offset == 0 for m in waiting_messages)
     begun = [m for m in waiting_messages if m.offset]
-    assert begun == ([send_queue._current] if send_queue._current else [])
+    if send_queue.interleaving:
+        assert send_queue._begun_count == len(begun)
+        assert send_queue._current is None
+    else:
+        assert begun == ([send_queue._current] if send_queue._current else [])
+    assert send_queue.is_between_messages == (not begun)
 
 
 def state_is_kept_of(send_queue: SendQueue, stream_id: int) -> OutboundStream | None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import trio
 
-from tests.support.live_peers import CPeer, free_udp_ports, run_c_peer
+from tests.support.live_peers import JsonPeer, free_udp_ports, run_c_peer
 from trio_sctp import (
     Association,
     AssociationClosed,
@@ -38,7 +38,7 @@ BIG_BUFFERS = ("--sndbuf", 4 << 20, "--rcvbuf", 4 << 20, "--udpbuf", 4 << 20, "-
 @asynccontextmanager
 async def associated(
     role: Role, program: Path, *options: str | int, config: Config = CONFIG
-) -> AsyncIterator[tuple[Association, CPeer]]:
+) -> AsyncIterator[tuple[Association, JsonPeer]]:
     """An association for plain messages, and the C peer with these options at its other end.
 
     It is shut down at the end of the block, unless it is over.

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .._wire.chunks import Abort, CookieEcho
+from .._wire.chunks import Abort, CookieEcho, Heartbeat
 from .._wire.error_causes import ErrorCause, OutOfResource, UserInitiatedAbort
 from .._wire.packet import (
     COMMON_HEADER_SIZE,
@@ -32,13 +32,19 @@ from .config import FIXED_BY_INIT, Config
 from .errors import LocalProtocolError
 from .events import (
     AssociationClosed,
+    AssociationReset,
     AssociationUp,
     BufferedAmountLow,
     CloseReason,
     Event,
+    IncomingResetRefused,
     IncomingStreamsReset,
+    Outcome,
     OutgoingStreamsReset,
+    PathMtuChanged,
     SendBufferDrained,
+    StreamDelivered,
+    StreamsChanged,
 )
 from .handshake import Initiator, LocalSetup, PacketHeader, PeerSetup, Responder
 from .packet_builder import PacketBuilder
@@ -50,12 +56,18 @@ from .statistics import AssociationStatistics, Counters
 from .stream_reset import StreamReset
 from .timer import Timer
 from .transmission_control_block import TransmissionControlBlock
+from .tx.policies import Policies, Policy
 from .tx.send_queue import OutgoingMessage, SendQueue
 
 if TYPE_CHECKING:
     from random import Random
 
+    from .send_options import SendOptions
+
 __all__ = ["Association", "State"]
+
+
+_NO_CHECKSUM = bytes(4)
 
 
 class Association:
@@ -63,7 +75,10 @@ class Association:
 
     ``rng`` must be unpredictable (``random.SystemRandom()``) outside of tests: tags, cookie secrets
     and heartbeat nonces come from it.  ``responder`` is shared by the associations of one endpoint;
-    ``peer_address`` is bound into State Cookies.
+    ``peer_address`` is bound into State Cookies.  ``max_path_mtu`` is the largest packet that can be
+    sent without being fragmented on the way out, and ``path_overhead`` what all below SCTP adds to it,
+    IP header included; without the former, path MTU discovery has nothing to try.
+    ``protects_integrity`` says that what arrives is certain to be what was sent (RFC 9653).
     """
 
     def __init__(
@@ -73,8 +88,15 @@ class Association:
         rng: Random,
         responder: Responder | None = None,
         peer_address: bytes = b"",
+        max_path_mtu: int | None = None,
+        path_overhead: int = 0,
+        protects_integrity: bool = False,
     ) -> None:
         self.config = config
+        self.max_path_mtu = max_path_mtu
+        self.path_overhead = path_overhead
+        self.protects_integrity = protects_integrity
+        self._takes_zero_checksum = config.zero_checksum  # as our INIT or INIT ACK says
         self.state = State.CLOSED
         self.ended = False
         """True once `AssociationClosed` was told: the object is of no more use."""
@@ -88,7 +110,7 @@ class Association:
         self.rto = RetransmissionTimeout(config)
         self.ending = Shutdown(config, self.rto)
         self.builder = PacketBuilder(config, self.counters)
-        self._send_queue = SendQueue()
+        self._send_queue = SendQueue(config.stream_scheduler)
         self._events: deque[Event] = deque()
         self._send_buffer_used = False
         self._expect(0, 0)
@@ -116,12 +138,18 @@ class Association:
         *,
         ppid: int = 0,
         unordered: bool = False,
+        options: SendOptions | None = None,
+        context: object = None,
         now: float,
     ) -> None:
         """Queue a message (SEND, RFC 9260 §11.1.5); before the association is up it waits.
 
-        Raises `LocalProtocolError` for an empty payload, for a stream or PPID out of range, and once
-        a shutdown was asked for by either end or the association is over.
+        With ``options`` it may be given up before it is delivered (RFC 3758, RFC 7496).  With a
+        ``context``, whatever that is, a `MessageOutcome` event tells what became of it.
+
+        Raises `LocalProtocolError` for an empty payload, for a stream or PPID out of range, for
+        limits that the peer does not support, and once a shutdown was asked for by either end or the
+        association is over.
         """
         if type(payload) is not bytes:
             payload = bytes(memoryview(payload))  # a TypeError where it has no bytes
@@ -136,11 +164,54 @@ class Association:
             raise LocalProtocolError(f"ppid is {ppid}: it must be from 0 to {2**32 - 1}")
         if self.ended or self.ending.requested or self.state in SHUTTING_DOWN:
             raise LocalProtocolError(f"send: the association is {self._described_state()}")
-        self._send_queue.add(OutgoingMessage(stream_id, ppid, payload, unordered))
+        message = OutgoingMessage(stream_id, ppid, payload, unordered)
+        if options is not None or context is not None:
+            self._set_policy(message, options, context, now)
+        self._send_queue.add(message)
         self._send_buffer_used = True
         self.counters.messages_sent += 1
         if self.tcb is not None:
             self.tcb.retransmission_queue.allow_burst()
+
+    def _set_policy(
+        self, message: OutgoingMessage, options: SendOptions | None, context: object, now: float
+    ) -> None:
+        limited = options is not None and not options.reliable
+        if limited and self.tcb is not None and not self.tcb.capabilities.partial_reliability:
+            raise LocalProtocolError("options: the peer does not support partial reliability")
+        if limited or context is not None:
+            message.policy = Policy(options, context, now)
+
+    def make_room(
+        self,
+        size: int,
+        *,
+        stream_id: int | None = None,
+        discard_priority: int | None = None,
+        now: float,
+    ) -> int:
+        """Give up waiting messages that are less important than another (RFC 7496 §3.2).
+
+        The program calls this before `send` when more is unsent than it likes.  Messages with a
+        `SendOptions.discard_priority` above the one given (None: above all) are given up, the
+        highest first and the oldest of several, until ``size`` bytes are; of one stream or of all.
+        Returns how many bytes were.
+        """
+        threshold = -1 if discard_priority is None else discard_priority
+        queue, freed = self._send_queue, 0
+        while freed < size:
+            message = queue.policies.least_important(stream_id, threshold)
+            if message is None:
+                break
+            freed += len(message.payload)
+            queue.abandon(message, Outcome.ABANDONED_PRIORITY)
+        self._tell_of_sending()
+        return freed
+
+    def watch_delivery(self, stream_id: int) -> None:
+        """A `StreamDelivered` event comes once when nothing sent on the stream is undelivered."""
+        self._send_queue.watch_delivery(stream_id)
+        self._tell_of_sending()
 
     def reset_streams(self, stream_ids: Collection[int], *, now: float) -> None:
         """Start each of these outgoing streams anew once what is queued on it was sent (RFC 6525).
@@ -148,15 +219,55 @@ class Association:
         An `OutgoingStreamsReset` event tells the outcome.  Raises `LocalProtocolError` for a stream
         out of range and where the peer cannot reset streams.
         """
-        self._reconfiguration(stream_ids).reset_outgoing(stream_ids)
+        _check_range(stream_ids)
+        self._reconfiguration("reset_streams").reset_outgoing(stream_ids)
 
     def request_incoming_reset(self, stream_ids: Collection[int], *, now: float) -> None:
-        """Ask the peer to reset streams that it sends on (RFC 6525 §5.1.3)."""
-        self._reconfiguration(stream_ids).request_incoming(stream_ids)
+        """Ask the peer to reset streams that it sends on (RFC 6525 §5.1.3).
+
+        `IncomingStreamsReset` tells of it, or `IncomingResetRefused`.  Raises as `reset_streams` does.
+        """
+        _check_range(stream_ids)
+        self._reconfiguration("request_incoming_reset").request_incoming(stream_ids)
+
+    def add_outgoing_streams(self, count: int, *, now: float) -> None:
+        """Ask the peer for ``count`` more streams to send on (RFC 6525 §5.1.5).
+
+        A `StreamsChanged` event tells the outcome.  Raises `LocalProtocolError` unless the
+        association is up and the peer supports it, and beyond ``max_outbound_streams``.
+        """
+        self._reconfiguration("add_outgoing_streams", up=True).add_outgoing(count)
+
+    def request_incoming_streams(self, count: int, *, now: float) -> None:
+        """Ask the peer to send on ``count`` more streams (RFC 6525 §5.1.6).
+
+        A `StreamsChanged` event tells the outcome.  Raises as `add_outgoing_streams` does, beyond
+        ``max_inbound_streams``.
+        """
+        self._reconfiguration("request_incoming_streams", up=True).add_incoming(count)
+
+    def reset_association(self, *, now: float) -> None:
+        """Begin the TSNs and all stream sequence numbers anew (RFC 6525 §5.1.4).
+
+        What was sent before goes first; what is sent later waits for the outcome, which an
+        `AssociationReset` event tells.  Raises `LocalProtocolError` unless the association is up and
+        the peer supports it, and less than 30 seconds after the last reset.
+        """
+        self._reconfiguration("reset_association", up=True).reset_tsn(now)
 
     def discard_unsent(self, stream_id: int, *, now: float) -> int:
         """Drop the messages of a stream of which nothing was sent yet; how many."""
-        return len(self._send_queue.discard(stream_id))
+        messages = self._send_queue.discard(stream_id)
+        discarded = len(messages)
+        for message in messages:
+            self._send_queue.policies.discarded(message)
+        self._tell_of_sending()
+        self._settle(now)  # a shutdown may have waited for just these
+        return discarded
+
+    def nothing_sent(self, stream_id: int) -> bool:
+        """Of all that was queued on a stream since its last reset, nothing was sent so far."""
+        return self._send_queue.is_untouched(stream_id)
 
     def message_consumed(self, size: int, *, now: float) -> bool:
         """The program has taken a message of ``size`` bytes: its room is the peer's again.
@@ -193,6 +304,22 @@ class Association:
             raise LocalProtocolError(f"heartbeat: the association is {self._described_state()}")
         self._send_heartbeat(self.tcb.heartbeat.request(now))
 
+    def set_stream_priority(self, stream_id: int, priority: int) -> None:
+        """The stream's priority is this from now on, also for what waits (RFC 8260 §3.4, §3.6).
+
+        It is 256 at first.  A larger number means more: under weighted fair queueing it is the weight
+        (0 counts as 1).  It outlives stream resets.  Raises `LocalProtocolError` for a stream or a
+        priority out of range.
+        """
+        for name, value in (("stream_id", stream_id), ("priority", priority)):
+            if value not in range(65536):
+                raise LocalProtocolError(f"{name} is {value!r}: it must be from 0 to 65535")
+        self._send_queue.set_priority(stream_id, priority)
+
+    def stream_priority(self, stream_id: int) -> int:
+        """What `set_stream_priority` has set, or 256."""
+        return self._send_queue.priority_of(stream_id)
+
     def set_low_water(self, stream_id: int, threshold: int) -> None:
         """A `BufferedAmountLow` event comes when the stream's unsent bytes fall to ``threshold``."""
         self._send_queue.set_low_water(stream_id, threshold)
@@ -213,8 +340,17 @@ class Association:
             self.responder.replace_config(self.config)
         if self.initiator is not None:
             self.initiator.replace_config(self.config)
+        self._send_queue.use_scheduler(self.config.stream_scheduler)
         if self.tcb is not None:
             self.tcb.replace_config(self.config, now)
+            self.follow_path_mtu()
+
+    def path_changed(self, *, now: float) -> None:
+        """The packets go another way from now on: path MTU, window and RTO begin anew (RFC 8831 §5)."""
+        if self.tcb is not None:
+            self.tcb.path_mtu_discovery.restart(now)
+            self.follow_path_mtu()
+            self.tcb.retransmission_queue.restart_path()
 
     # -- in: the network and the clock -------------------------------------------------------------
 
@@ -228,11 +364,16 @@ class Association:
             counters.bytes_received += size
             if packet[:8] != self._own_prefix or size < 12 or size & 3:
                 self._receive_other(packet, now)
-            elif checksum_ok(packet):
+            elif checksum_ok(packet) if not self._takes_zero_checksum else self._is_intact(packet):
                 receive_chunks(self, self._own_header, decode_chunks(packet), now)
             else:
                 counters.drop("bad checksum")
         self._settle(now)
+
+    @staticmethod
+    def _is_intact(packet: bytes) -> bool:
+        """RFC 9653 §5.3: with a correct checksum, or with none."""
+        return packet[8:12] == _NO_CHECKSUM or checksum_ok(packet)
 
     def _receive_other(self, packet: bytes, now: float) -> None:
         """A packet that is malformed, on wrong ports, or does not carry our verification tag."""
@@ -268,10 +409,12 @@ class Association:
 
     def packets_to_send(self, *, now: float, limit: int = 64) -> list[bytes]:
         """Up to ``limit`` packets that may go out now.  Call again until there are none."""
+        queue = self._send_queue
+        if now >= queue.policies.timer.deadline:  # RFC 3758 §4.1 TR3, TR4: before anything is sent
+            self.handle_timeout(now=now)
         packets = self.builder.packets(self.tcb, self.state, now, limit)
-        if self._send_queue.drained:
-            self._events.extend(map(BufferedAmountLow, self._send_queue.drained))
-            self._send_queue.drained.clear()
+        if queue.drained:
+            self._tell_of_sending()
         self.counters.packets_sent += len(packets)
         self.counters.bytes_sent += sum(map(len, packets))
         return packets
@@ -285,6 +428,26 @@ class Association:
         return min([timer.deadline for timer, _ in self._timers], default=math.inf)
 
     # -- look --------------------------------------------------------------------------------------
+
+    @property
+    def path_mtu(self) -> int:
+        """The largest SCTP packet that is sent at present, common header included."""
+        return self.builder.path_mtu
+
+    def split_oversized(self, packets: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+        """Packets just pulled, parted: those that fit the path, and those that IP has to fragment.
+
+        The latter carry data that was cut before the path MTU shrank (RFC 9260 §6.9).
+        """
+        path_mtu = self.builder.path_mtu
+        if path_mtu >= self.builder.largest_path_mtu:
+            return packets, []
+        fit: list[bytes] = []
+        oversized: list[bytes] = []
+        for packet in packets:
+            may_be = len(packet) > path_mtu and packet[COMMON_HEADER_SIZE] != Heartbeat.type
+            (oversized if may_be else fit).append(packet)
+        return fit, oversized
 
     @property
     def outbound_streams(self) -> int:
@@ -311,10 +474,32 @@ class Association:
         """User data queued on a stream and not yet sent for the first time."""
         return self._send_queue.unsent_of(stream_id)
 
+    def unacknowledged_bytes(self, stream_id: int) -> int:
+        """User data that was sent on a stream, of messages that the peer has not wholly acknowledged.
+
+        What was given up does not count.
+        """
+        return self._send_queue.undelivered_of(stream_id) - self._send_queue.unsent_of(stream_id)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `next_event` would give one."""
+        return bool(self._events)
+
+    @property
+    def awaits_acknowledgement(self) -> bool:
+        """Whether data is on its way that the peer has not acknowledged."""
+        return self.tcb is not None and self.tcb.retransmission_queue.outstanding_count > 0
+
     @property
     def total_unsent_bytes(self) -> int:
         """User data queued on all streams and not yet sent for the first time."""
         return self._send_queue.unsent_bytes
+
+    @property
+    def policies(self) -> Policies:
+        """What is known of messages that may be given up."""
+        return self._send_queue.policies
 
     def statistics(self) -> AssociationStatistics:
         """A snapshot in the terms of RFC 6458 §8.2."""
@@ -340,6 +525,7 @@ class Association:
             self.deliver()
             self.tcb.adopt_peer(peer, now)
         else:
+            self.builder.set_path_mtu(self.config.path_mtu)
             self.tcb = TransmissionControlBlock(
                 self.config,
                 local=local,
@@ -347,9 +533,14 @@ class Association:
                 rto=self.rto,
                 send_queue=self._send_queue,
                 rng=self.rng,
+                max_path_mtu=self.max_path_mtu,
+                path_overhead=self.path_overhead,
                 on_incoming_reset=self._on_incoming_reset,
                 on_outgoing_reset=self._on_outgoing_reset,
+                on_reconfigured=self._on_reconfigured,
             )
+        # RFC 9653 §5.2: the peer says what it takes, the transport whether that is safe
+        self.tcb.omits_checksum = self.protects_integrity and peer.capabilities.zero_checksum
         self._collect_timers()
 
     def forget_peer(self) -> None:
@@ -357,6 +548,7 @@ class Association:
         self.deliver()
         self._stop()
         self._send_queue.clear()
+        self._tell_of_sending()
         self.tcb = None
         self.state = State.CLOSED
         self.rto = RetransmissionTimeout(self.config)
@@ -373,10 +565,20 @@ class Association:
             return
         self._collect_timers()
         self.tcb.heartbeat.start(now)
+        self.tcb.path_mtu_discovery.start(now)
         self.tcb.retransmission_queue.allow_burst()
         self._events.append(AssociationUp(self.tcb.outbound_streams, self.tcb.inbound_streams))
         if self.ending.requested:
             self._begin_shutdown(now)
+
+    def follow_path_mtu(self) -> None:
+        """Path MTU discovery was given something: use what it has found."""
+        assert self.tcb is not None
+        path_mtu = self.tcb.path_mtu_discovery.path_mtu
+        if path_mtu != self.builder.path_mtu:
+            self.builder.set_path_mtu(path_mtu)
+            self.tcb.retransmission_queue.set_path_mtu(path_mtu)
+            self._events.append(PathMtuChanged(path_mtu))
 
     def refuse_shortage_of_streams(self) -> bool:
         """§5.1.1: ABORT if the program has sent on more streams than the peer takes; True then."""
@@ -396,12 +598,17 @@ class Association:
         if self.tcb is not None:
             abort = Abort((cause,)).encode()
             ports_and_tag = self.config.local_port, self._peer_port, self.tcb.peer.tag
-            self.builder.add_packet(encode_packet(*ports_and_tag, [abort]))
+            zero_checksum = self.tcb.omits_checksum
+            self.builder.add_packet(
+                encode_packet(*ports_and_tag, [abort], zero_checksum=zero_checksum)
+            )
         self.close(CloseReason.LOCAL_ABORT, (cause,))
 
     def close(self, reason: CloseReason, causes: tuple[ErrorCause, ...] = ()) -> None:
         """The association is over."""
         self.deliver()
+        self._send_queue.policies.lose_all()
+        self._tell_of_sending()
         self._events.append(AssociationClosed(reason, causes, self.undelivered_messages))
         self.ended = True
         self._stop()
@@ -431,19 +638,32 @@ class Association:
 
     def _settle(self, now: float) -> None:
         """What follows from an input as a whole: one SACK, finished messages, the next state."""
-        tcb = self.tcb
+        tcb, queue = self.tcb, self._send_queue
+        if queue.policies.outcomes or queue.delivered:
+            self._tell_of_sending()
         if tcb is None:
             return
         tcb.data_receiver.end_of_batch(now)
         if tcb.data_receiver.messages:
             self.deliver()
-        if tcb.stream_reset.deferred and tcb.stream_reset.data_advanced(now):
+        if tcb.stream_reset.waits_for_data and tcb.stream_reset.data_advanced(now):
             tcb.data_receiver.sack_wanted = True  # RFC 6525 §5.2.1: it goes with the answer
+            self.deliver()  # what was held back until now
         if self._send_buffer_used and tcb.retransmission_queue.is_empty:
             self._send_buffer_used = False
             self._events.append(SendBufferDrained())
         if not self._send_buffer_used and self.state in SHUTTING_DOWN:
             self._progress_shutdown(now)
+
+    def _tell_of_sending(self) -> None:
+        """Make events of what the send queue has noted."""
+        queue, events = self._send_queue, self._events
+        events.extend(queue.policies.outcomes)
+        events.extend(map(StreamDelivered, queue.delivered))
+        events.extend(map(BufferedAmountLow, queue.drained))
+        queue.policies.outcomes.clear()
+        queue.delivered.clear()
+        queue.drained.clear()
 
     def _begin_shutdown(self, now: float) -> None:
         assert self.tcb is not None
@@ -462,6 +682,7 @@ class Association:
     def _enter_last_state(self, state: State, now: float) -> None:
         assert self.tcb is not None
         self.tcb.heartbeat.stop()  # §8.3: no heartbeats from here on
+        self.tcb.path_mtu_discovery.stop()
         self.state = state
         self.builder.shutdown_due = True
         self.ending.begin(now, guarded=state is State.SHUTDOWN_SENT)
@@ -475,15 +696,28 @@ class Association:
 
     def _on_outgoing_reset(self, stream_ids: tuple[int, ...], succeeded: bool) -> None:
         assert self.tcb is not None
+        if succeeded:
+            self.tcb.retransmission_queue.streams_were_reset(stream_ids)
         self.tcb.retransmission_queue.allow_burst()  # what waited for the reset may go
         self._events.append(OutgoingStreamsReset(stream_ids, succeeded))
 
-    def _reconfiguration(self, stream_ids: Collection[int]) -> StreamReset:
-        for stream_id in stream_ids:
-            if not 0 <= stream_id < 65536:
-                raise LocalProtocolError(f"stream_ids has {stream_id}: it must be from 0 to 65535")
+    def _on_reconfigured(
+        self, event: AssociationReset | IncomingResetRefused | StreamsChanged
+    ) -> None:
+        assert self.tcb is not None
+        self.deliver()  # what came before is told before it
+        if isinstance(event, StreamsChanged):
+            self.tcb.outbound_streams = event.outbound_streams
+            self.tcb.inbound_streams = event.inbound_streams
+            self.tcb.data_receiver.inbound_streams = event.inbound_streams
+        self.tcb.retransmission_queue.allow_burst()  # what waited for it may go
+        self._events.append(event)
+
+    def _reconfiguration(self, verb: str, *, up: bool = False) -> StreamReset:
+        if up and (self.state not in SENDING or self.ending.requested):
+            raise LocalProtocolError(f"{verb}: the association is {self._described_state()}")
         if self.tcb is None or not self.tcb.capabilities.reconfiguration:
-            raise LocalProtocolError("reset_streams: the peer does not support RE-CONFIG")
+            raise LocalProtocolError(f"{verb}: the peer does not support RE-CONFIG")
         return self.tcb.stream_reset
 
     def _described_state(self) -> str:
@@ -496,6 +730,7 @@ class Association:
     def _collect_timers(self) -> None:
         """The timers that can run now, each with its procedure."""
         timers: list[tuple[Timer, Callable[[float], None]]] = []
+        timers.append((self._send_queue.policies.timer, self._on_lifetime))
         if self.initiator is not None:
             timers.append((self.initiator.t1_init, self._on_t1_init))
             timers.append((self.initiator.t1_cookie, self._on_t1_cookie))
@@ -504,10 +739,18 @@ class Association:
             timers.append((self.tcb.data_receiver.sack_timer, self._on_sack_delay))
             timers.append((self.tcb.heartbeat.interval_timer, self._on_heartbeat_interval))
             timers.append((self.tcb.heartbeat.ack_timer, self._on_heartbeat_unanswered))
+            timers.append((self.tcb.path_mtu_discovery.timer, self._on_path_mtu_timer))
             timers.append((self.tcb.stream_reset.timer, self._on_reconfig_timer))
             timers.append((self.ending.t2_shutdown, self._on_t2_shutdown))
             timers.append((self.ending.t5_guard, self._on_t5_guard))
         self._timers = timers
+
+    def _on_lifetime(self, now: float) -> None:
+        if self.tcb is not None:
+            self.tcb.retransmission_queue.expire(now)
+            return
+        for message in self._send_queue.policies.expired(now):
+            self._send_queue.abandon(message, Outcome.ABANDONED_LIFETIME)
 
     def _on_t1_init(self, now: float) -> None:
         assert self.initiator is not None
@@ -531,7 +774,12 @@ class Association:
         if self.state in SETTING_UP:
             # §5.1 C: only COOKIE ECHO may be sent; T1-cookie repeats the data with it
             self.tcb.retransmission_queue.t3_rtx.start(now, self.rto.rto)
-        elif self.tcb.retransmission_queue.handle_t3_expiry(now):
+            return
+        queue = self.tcb.retransmission_queue
+        flight_size = queue.flight_size
+        if queue.handle_t3_expiry(now):
+            self.tcb.path_mtu_discovery.data_timed_out(queue.cumulative_tsn_ack, flight_size, now)
+            self.follow_path_mtu()
             self._count_error()
 
     def _on_sack_delay(self, now: float) -> None:
@@ -548,6 +796,11 @@ class Association:
         assert self.tcb is not None
         self.tcb.heartbeat.handle_unanswered()
         self._count_error()
+
+    def _on_path_mtu_timer(self, now: float) -> None:
+        assert self.tcb is not None
+        self.tcb.path_mtu_discovery.handle_timeout(now)
+        self.follow_path_mtu()
 
     def _on_reconfig_timer(self, now: float) -> None:
         assert self.tcb is not None
@@ -577,3 +830,9 @@ class Association:
     def _send_heartbeat(self, chunk: bytes) -> None:
         self.builder.add_control(chunk)
         self.counters.heartbeats_sent += 1
+
+
+def _check_range(stream_ids: Collection[int]) -> None:
+    for stream_id in stream_ids:
+        if not 0 <= stream_id < 65536:
+            raise LocalProtocolError(f"stream_ids has {stream_id}: it must be from 0 to 65535")

@@ -7,12 +7,23 @@ parameter (RFC 5061 §4.2.7).  `SUPPORTED` is the one place that says what this 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from .._wire.chunks import ForwardTsn, IData, ReConfig
-from .._wire.parameters import ForwardTsnSupported, Parameter, SupportedExtensions
+from .._wire.chunks import ForwardTsn, IData, IForwardTsn, ReConfig
+from .._wire.parameters import (
+    ForwardTsnSupported,
+    Parameter,
+    SupportedExtensions,
+    ZeroChecksumAcceptable,
+)
 
-__all__ = ["SUPPORTED", "Capabilities"]
+if TYPE_CHECKING:
+    from .config import Config
+
+__all__ = ["SUPPORTED", "Capabilities", "offered"]
+
+EDMID_DTLS = 1  # RFC 9653 §6: the error detection of what carries SCTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +36,39 @@ class Capabilities:
     """FORWARD TSN: messages may be abandoned (RFC 3758)."""
     interleaving: bool = False
     """I-DATA: a large message does not hold back the others (RFC 8260)."""
+    interleaved_partial_reliability: bool = False
+    """I-FORWARD-TSN: messages may be abandoned although they are interleaved (RFC 8260 §2.3.1)."""
+
+    zero_checksum: bool = False
+    """Packets are accepted without a checksum (RFC 9653); each end says so for what it receives."""
 
     def __and__(self, other: Capabilities) -> Capabilities:
         """What two ends have in common."""
-        return Capabilities.from_bits(self.to_bits() & other.to_bits())
+        common = Capabilities.from_bits(self.to_bits() & other.to_bits())
+        if not common.interleaving:
+            return replace(common, interleaved_partial_reliability=False)
+        # RFC 8260 §2.3.1: with I-DATA only I-FORWARD-TSN will do
+        partial_reliability = common.interleaved_partial_reliability
+        return replace(common, partial_reliability=partial_reliability)
 
     @classmethod
     def from_parameters(cls, parameters: Iterable[Parameter]) -> Capabilities:
         """What the sender of an INIT or INIT ACK announces."""
         chunk_types: set[int] = set()
+        zero_checksum = False
         for parameter in parameters:
             if isinstance(parameter, SupportedExtensions):
                 chunk_types.update(parameter.chunk_types)
             elif isinstance(parameter, ForwardTsnSupported):
                 chunk_types.add(ForwardTsn.type)  # RFC 3758 §3.1: the older way to say it
+            elif isinstance(parameter, ZeroChecksumAcceptable):
+                zero_checksum |= parameter.edmid == EDMID_DTLS
         return cls(
             reconfiguration=ReConfig.type in chunk_types,
             partial_reliability=ForwardTsn.type in chunk_types,
             interleaving=IData.type in chunk_types,
+            interleaved_partial_reliability=IForwardTsn.type in chunk_types,
+            zero_checksum=zero_checksum,
         )
 
     def parameters(self) -> tuple[Parameter, ...]:
@@ -53,21 +79,45 @@ class Capabilities:
                 (self.reconfiguration, ReConfig.type),
                 (self.partial_reliability, ForwardTsn.type),
                 (self.interleaving, IData.type),
+                (self.interleaved_partial_reliability, IForwardTsn.type),
             )
             if present
         ]
-        if not chunk_types:
-            return ()
-        extensions = SupportedExtensions(tuple(chunk_types))
-        return (extensions, ForwardTsnSupported()) if self.partial_reliability else (extensions,)
+        parameters: list[Parameter] = []
+        if chunk_types:
+            parameters.append(SupportedExtensions(tuple(chunk_types)))
+        if self.partial_reliability:
+            parameters.append(ForwardTsnSupported())
+        if self.zero_checksum:
+            parameters.append(ZeroChecksumAcceptable(EDMID_DTLS))
+        return tuple(parameters)
 
     def to_bits(self) -> int:
         """A compact form for the State Cookie."""
-        return self.reconfiguration | self.partial_reliability << 1 | self.interleaving << 2
+        return (
+            self.reconfiguration
+            | self.partial_reliability << 1
+            | self.interleaving << 2
+            | self.interleaved_partial_reliability << 3
+            | self.zero_checksum << 4
+        )
 
     @classmethod
     def from_bits(cls, bits: int) -> Capabilities:
-        return cls(bool(bits & 1), bool(bits & 2), bool(bits & 4))
+        return cls(*(bool(bits & 1 << position) for position in range(5)))
 
 
-SUPPORTED = Capabilities(reconfiguration=True)
+SUPPORTED = Capabilities(
+    reconfiguration=True,
+    partial_reliability=True,
+    interleaving=True,
+    interleaved_partial_reliability=True,
+)
+
+
+def offered(config: Config) -> Capabilities:
+    """What an association with this configuration announces."""
+    capabilities = replace(SUPPORTED, zero_checksum=config.zero_checksum)
+    if config.interleaving:
+        return capabilities
+    return replace(capabilities, interleaving=False, interleaved_partial_reliability=False)

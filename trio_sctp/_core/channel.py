@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from .._wire.dcep import ChannelType, DataChannelOpen
 from .errors import LocalProtocolError
+from .send_options import SendOptions
 
 if TYPE_CHECKING:
     from .capabilities import Capabilities
@@ -50,11 +51,15 @@ class ChannelAssociation(Protocol):
         *,
         ppid: int = 0,
         unordered: bool = False,
+        options: SendOptions | None = None,
+        context: object = None,
         now: float,
     ) -> None: ...
+    def nothing_sent(self, stream_id: int) -> bool: ...
     def reset_streams(self, stream_ids: Collection[int], *, now: float) -> None: ...
     def discard_unsent(self, stream_id: int, *, now: float) -> int: ...
     def set_low_water(self, stream_id: int, threshold: int) -> None: ...
+    def set_stream_priority(self, stream_id: int, priority: int) -> None: ...
     def message_consumed(self, size: int, *, now: float) -> bool: ...
     def next_event(self) -> Event | None: ...
 
@@ -75,7 +80,7 @@ class ChannelCounters:
 
 
 class Channel:
-    """One data channel: its properties, which do not change, and its counters.
+    """One data channel: its properties, of which only the priority changes, and its counters.
 
     The object stays valid after the channel has gone.  Counters have the names and the meaning of
     W3C's RTCDataChannelStats.
@@ -85,6 +90,7 @@ class Channel:
         "_ack_awaited",
         "_announced",
         "_incoming_reset",
+        "_options",
         "_outgoing_reset",
         "_reset_requested",
         "_send_unordered",
@@ -130,6 +136,9 @@ class Channel:
         self.messages_sent = self.bytes_sent = 0
         self.messages_received = self.bytes_received = 0
         self._send_unordered = not ordered
+        self._options: SendOptions | None = None
+        if max_retransmits is not None or lifetime is not None:
+            self._options = SendOptions(max_retransmits=max_retransmits, lifetime=lifetime)
         self._ack_awaited = False
         self._announced = True  # the program knows of it
         self._reset_requested = False  # of our outgoing stream

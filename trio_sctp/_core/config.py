@@ -8,11 +8,14 @@ Durations are in seconds, sizes in bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from .errors import LocalProtocolError
 
-__all__ = ["FIXED_BY_INIT", "Config"]
+__all__ = ["FIXED_BY_INIT", "Config", "StreamSchedulerName"]
+
+StreamSchedulerName: TypeAlias = Literal["fcfs", "rr", "rr_pkt", "prio", "fc", "wfq"]
+"""The stream schedulers, named as in RFC 8260 §4.3.2 (SCTP_SS_FCFS and so on)."""
 
 FIXED_BY_INIT = frozenset(
     {
@@ -23,6 +26,8 @@ FIXED_BY_INIT = frozenset(
         "a_rwnd",
         "max_message_size",
         "path_mtu",
+        "zero_checksum",
+        "interleaving",
     }
 )
 
@@ -42,14 +47,41 @@ class Config:
     """Streams we want to send on (OS in INIT), 1 to 65535 (RFC 8831 §6.2 asks for 65535)."""
     inbound_streams: int = 65535
     """Streams we accept from the peer (MIS in INIT), 1 to 65535."""
+    max_outbound_streams: int = 0
+    """Streams we may come to send on after some were added, by either end's wish (RFC 6525 §5.2.6),
+    up to 65535; never fewer than ``outbound_streams``."""
+    max_inbound_streams: int = 0
+    """Streams the peer may come to send on after some were added (RFC 6525 §5.2.5), up to 65535; never
+    fewer than ``inbound_streams``."""
+    accept_association_reset: bool = True
+    """Whether the peer may reset all sequence numbers (RFC 6525 §5.2.4); if not, that is denied."""
     a_rwnd: int = 8 * 1024 * 1024
     """Advertised receiver window credit, 1500 to 2**32 - 1: it bounds what unread messages may hold,
     and the throughput to a_rwnd per round trip."""
     max_message_size: int = 16 * 1024 * 1024
     """Longest message accepted from the peer; a longer one ends the association (Protocol Violation)."""
     path_mtu: int = 1200
-    """Largest SCTP packet, common header included, that the transport carries, 512 to 65535.  Rounded
-    down to a multiple of 4, as chunks are (RFC 9260 §3.2)."""
+    """Largest SCTP packet, common header included, before path MTU discovery has found a larger one
+    (BASE_PLPMTU of RFC 8899), 512 to 65535.  Rounded down to a multiple of 4, as chunks are (RFC 9260
+    §3.2)."""
+    zero_checksum: bool = False
+    """Offer to take packets without a checksum (RFC 9653).  Only where the transport protects them, as
+    DTLS does; some peers fail on the offer itself.  What a peer offers is made use of in any case."""
+    path_mtu_discovery: bool = True
+    """Try larger packets where the transport is known not to fragment them (RFC 8899)."""
+    max_probes: int = 3
+    """MAX_PROBES: probes lost in a row before a search for a larger path MTU ends."""
+    probe_timer: float = 16.0
+    """PROBE_TIMER: when an unanswered probe counts as lost; at least 1, more than 15 recommended."""
+    pmtu_raise_timer: float = 600.0
+    """PMTU_RAISE_TIMER: time between two searches; ``math.inf`` for one search only."""
+
+    interleaving: bool = True
+    """Offer I-DATA chunks (RFC 8260): a large message does not hold back those of other streams."""
+    stream_scheduler: StreamSchedulerName = "wfq"
+    """Which stream sends next (RFC 8260 §3): first come, first served (``"fcfs"``), round robin
+    (``"rr"``), round robin per packet (``"rr_pkt"``), strict priority (``"prio"``), fair capacity
+    (``"fc"``) or weighted fair queueing by the streams' priorities (``"wfq"``)."""
 
     rto_initial: float = 1.0
     """RTO.Initial: the retransmission timeout before the first round trip was measured."""
@@ -90,6 +122,15 @@ class Config:
                 raise LocalProtocolError(f"{name} is {value!r}: it must be {kind}")
             if not low <= value <= high:
                 raise LocalProtocolError(f"{name} is {value}: it must be from {low} to {high}")
+        for name in ("path_mtu_discovery", "zero_checksum", "accept_association_reset", "interleaving"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise LocalProtocolError(f"{name} is {value!r}: it must be True or False")
+        if self.stream_scheduler not in get_args(StreamSchedulerName):
+            names = ", ".join(get_args(StreamSchedulerName))
+            raise LocalProtocolError(
+                f"stream_scheduler is {self.stream_scheduler!r}: it must be one of {names}"
+            )
         if self.rto_min > self.rto_max:
             raise LocalProtocolError(f"rto_min is {self.rto_min}: above rto_max {self.rto_max}")
         object.__setattr__(self, "path_mtu", self.path_mtu & ~3)
@@ -109,9 +150,14 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "remote_port": (1, 65535),
     "outbound_streams": (1, 65535),
     "inbound_streams": (1, 65535),
+    "max_outbound_streams": (0, 65535),
+    "max_inbound_streams": (0, 65535),
     "a_rwnd": (1500, 2**32 - 1),  # RFC 9260 §3.3.2: a_rwnd below 1500 is to be refused
     "max_message_size": (1, 2**40),
     "path_mtu": (512, 65535),
+    "max_probes": (1, 2**16),
+    "probe_timer": (1.0, 3600.0),  # RFC 8899 §5.1.1
+    "pmtu_raise_timer": (1.0, _INFINITY),
     "rto_initial": (0.001, 3600.0),
     "rto_min": (0.001, 3600.0),
     "rto_max": (0.001, 3600.0),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .._wire.dcep import (
     PPID_BINARY,
@@ -26,6 +26,7 @@ from .._wire.dcep import (
     decode_dcep,
 )
 from .._wire.tlv import DecodeError
+from .capabilities import offered
 from .channel import (
     Channel,
     ChannelAssociation,
@@ -58,8 +59,13 @@ from .events import (
     IncomingStreamsReset,
     Message,
     OutgoingStreamsReset,
+    StreamsChanged,
 )
 from .states import State
+from .tx.send_queue import DEFAULT_PRIORITY
+
+if TYPE_CHECKING:
+    from .send_options import SendOptions
 
 __all__ = [
     "Channel",
@@ -179,9 +185,20 @@ class DataChannels:
         return channel.stream_id
 
     def send(
-        self, stream_id: int, data: bytes | bytearray | memoryview | str, *, now: float
+        self,
+        stream_id: int,
+        data: bytes | bytearray | memoryview | str,
+        *,
+        ordered: bool | None = None,
+        options: SendOptions | None = None,
+        context: object = None,
+        now: float,
     ) -> None:
         """Send a message on an open channel: `str` arrives as `str`, anything else as `bytes`.
+
+        `ordered` and `options` are for this message instead of those of its channel (RFC 8831 §6.6);
+        until the peer is known to have the channel, everything goes ordered.  With a `context`, a
+        `MessageOutcome` tells what became of it.
 
         Raises `MessageTooLargeError` above the peer's limit and `LocalProtocolError` where there is
         no such channel or the association takes no more messages.
@@ -204,11 +221,32 @@ class DataChannels:
         if not size:  # RFC 8831 §6.6: an empty message is one byte that means nothing
             payload = b"\0"
             ppid = PPID_STRING_EMPTY if ppid == PPID_STRING else PPID_BINARY_EMPTY
+        unordered = channel._send_unordered
+        if ordered is not None and not channel._ack_awaited:
+            unordered = not ordered
         self._association.send(
-            stream_id, payload, ppid=ppid, unordered=channel._send_unordered, now=now
+            stream_id,
+            payload,
+            ppid=ppid,
+            unordered=unordered,
+            options=channel._options if options is None else options,
+            context=context,
+            now=now,
         )
         channel.messages_sent += 1
         channel.bytes_sent += size
+
+    def set_priority(self, stream_id: int, priority: int) -> None:
+        """What is sent on an open channel has another priority from now on, also what waits.
+
+        The peer is not told: its own direction keeps the one the channel was opened with.  Raises
+        `LocalProtocolError` where no channel is open there or the priority is out of range.
+        """
+        channel = self._channels.get(stream_id)
+        if channel is None or not channel.open:
+            raise LocalProtocolError(f"stream_id is {stream_id}: no channel is open there")
+        self._association.set_stream_priority(stream_id, priority)
+        channel.priority = priority
 
     def close(self, stream_id: int, *, now: float) -> None:
         """Close a channel after all that was sent on it; `ChannelClosed` tells when it is done.
@@ -228,8 +266,9 @@ class DataChannels:
         channel = self._channels.get(stream_id)
         if channel is None:
             return
-        dropped = self._association.discard_unsent(stream_id, now=now)
-        if channel._ack_awaited and dropped == channel.messages_sent + 1:
+        unknown = channel._ack_awaited and self._association.nothing_sent(stream_id)
+        self._association.discard_unsent(stream_id, now=now)
+        if unknown:
             # even the DATA_CHANNEL_OPEN: the peer does not know of the channel and never will
             channel._incoming_reset = True
             if not channel._reset_requested:
@@ -262,7 +301,9 @@ class DataChannels:
     @property
     def _partial_reliability(self) -> bool:
         """Whether messages of a channel may be given up: the only place that decides it."""
-        return self._association.capabilities.partial_reliability
+        association = self._association
+        capabilities = association.capabilities if self._up else offered(association.config)
+        return capabilities.partial_reliability
 
     @property
     def _stream_limit(self) -> int:
@@ -292,6 +333,7 @@ class DataChannels:
         self._ids.take(stream_id)
         channel.stream_id = stream_id
         self._channels[stream_id] = channel
+        self._association.set_stream_priority(stream_id, channel.priority)
         self.counters.channels_opened += 1
 
     # -- messages
@@ -508,6 +550,7 @@ class DataChannels:
         if channel._announced:
             self._events.append(ChannelClosed(stream_id, channel.error))
         self._association.set_low_water(stream_id, -1)
+        self._association.set_stream_priority(stream_id, DEFAULT_PRIORITY)
         self._ids.free(stream_id, now)
         self._receive_again(self._held.pop(stream_id, ()), now)
 
@@ -520,6 +563,8 @@ class DataChannels:
             return self._on_outgoing_reset(event, now)
         if isinstance(event, AssociationUp):
             self._on_up(event, now)
+        elif isinstance(event, StreamsChanged):
+            self._inbound_streams = event.inbound_streams
         elif isinstance(event, AssociationRestarted):
             return self._end_all(ChannelError(ChannelFailure.ASSOCIATION_RESTARTED), event)
         elif isinstance(event, AssociationClosed):
@@ -532,6 +577,8 @@ class DataChannels:
         self._inbound_streams = event.inbound_streams
         limit = self._stream_limit
         for channel in list(self._channels.values()):
+            if not self._partial_reliability:
+                channel._options = None  # then it is a reliable one
             if channel.stream_id >= limit:
                 detail = f"it has streams below {limit}"
                 self._abandon(channel, ChannelFailure.NO_STREAM, detail, now)
@@ -598,6 +645,7 @@ class DataChannels:
         """The association has ended or begun anew: no channel survives that."""
         for channel in self._channels.values():
             channel.open = False
+            self._association.set_stream_priority(channel.stream_id, DEFAULT_PRIORITY)
             if channel._announced:
                 channel.error = channel.error or error
                 self._events.append(ChannelClosed(channel.stream_id, channel.error))

@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .._wire.error_causes import ErrorCause
 
 __all__ = [
     "AssociationClosed",
+    "AssociationReset",
     "AssociationRestarted",
     "AssociationUp",
     "BufferedAmountLow",
     "CloseReason",
     "Event",
+    "IncomingResetRefused",
     "IncomingStreamsReset",
     "Message",
+    "MessageOutcome",
+    "Outcome",
     "OutgoingStreamsReset",
+    "PathMtuChanged",
     "PeerError",
     "PeerShutdown",
     "SendBufferDrained",
+    "StreamDelivered",
+    "StreamsChanged",
 ]
 
 
@@ -114,10 +121,84 @@ class OutgoingStreamsReset:
 
 
 @dataclass(frozen=True, slots=True)
+class IncomingResetRefused:
+    """The peer does not reset streams that it sends on, as we asked it to (RFC 6525 §6.1.1)."""
+
+    stream_ids: tuple[int, ...]
+    """Empty: every stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsChanged:
+    """Streams were added by either end, or an attempt of ours has failed (RFC 6525 §6.1.3)."""
+
+    outbound_streams: int
+    """Streams we may send on now."""
+    inbound_streams: int
+    """Streams the peer may send on now."""
+    succeeded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationReset:
+    """All sequence numbers begin anew, or a reset that we asked for has failed (RFC 6525 §6.1.2).
+
+    Messages before this event have old numbers, those after it new ones.
+    """
+
+    next_tsn: int
+    """The TSN of the next DATA chunk that we send."""
+    peer_next_tsn: int
+    """The TSN of the next one from the peer."""
+    succeeded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PathMtuChanged:
+    """Path MTU discovery has found another size, or fell back to the base size (RFC 8899)."""
+
+    path_mtu: int
+    """The largest SCTP packet from now on, common header included."""
+
+
+@dataclass(frozen=True, slots=True)
 class BufferedAmountLow:
     """The unsent bytes of a stream fell to its low-water mark."""
 
     stream_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDelivered:
+    """Everything sent on a stream was acknowledged or given up (`Association.watch_delivery`)."""
+
+    stream_id: int
+
+
+class Outcome(enum.Enum):
+    """What became of a message."""
+
+    DELIVERED = "delivered"
+    """The peer's SCTP has acknowledged all of it."""
+    ABANDONED_LIFETIME = "its lifetime was over"
+    """RFC 3758 §4.1.  The peer may have it all the same, as in every case but the first."""
+    ABANDONED_RETRANSMISSIONS = "it was sent as often as allowed"
+    """RFC 7496 §3.1."""
+    ABANDONED_PRIORITY = "it made room for a more important message"
+    """RFC 7496 §3.2."""
+    DISCARDED = "it was dropped before it was sent"
+    """By the program, which closed its channel without waiting."""
+    UNKNOWN = "the association ended before it was acknowledged"
+    """Or the peer restarted."""
+
+
+class MessageOutcome(NamedTuple):
+    """What became of a message that was sent with a ``context``, told once."""
+
+    context: Any
+    """What `Association.send` was given."""
+    stream_id: int
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +215,12 @@ Event: TypeAlias = (
     | PeerError
     | IncomingStreamsReset
     | OutgoingStreamsReset
+    | IncomingResetRefused
+    | StreamsChanged
+    | AssociationReset
+    | PathMtuChanged
     | BufferedAmountLow
     | SendBufferDrained
+    | StreamDelivered
+    | MessageOutcome
 )

@@ -33,7 +33,7 @@ from .._wire.parameters import (
     UnrecognizedParameter,
     encode_parameters,
 )
-from .capabilities import SUPPORTED, Capabilities
+from .capabilities import Capabilities, offered
 from .config import Config
 from .state_cookie import CookieJar, StateCookie
 from .timer import Timer
@@ -232,13 +232,13 @@ class Responder:
         cookie = self._cookie(header, init, local, now)
         known = (
             StateCookieParameter(self._jar.seal(cookie, peer=peer)),
-            *SUPPORTED.parameters(),
+            *offered(self._config).parameters(),
         )
-        init_ack = self._init_ack(local, known)
+        init_ack = self._init_ack(init, local, known)
         room = self._config.path_mtu - COMMON_HEADER_SIZE - len(init_ack.encode())
         reports = _fitting(map(_report, split_unknown(init.parameters)[1]), room)
         if reports:
-            init_ack = self._init_ack(local, (*known, *reports))
+            init_ack = self._init_ack(init, local, (*known, *reports))
         return self._packet(header, init.initiate_tag, init_ack.encode())
 
     def open_cookie(
@@ -289,12 +289,14 @@ class Responder:
         life = self._config.valid_cookie_life
         return life + min(wish, life)
 
-    def _init_ack(self, local: LocalSetup, parameters: tuple[Parameter, ...]) -> InitAck:
+    def _init_ack(
+        self, init: Init, local: LocalSetup, parameters: tuple[Parameter, ...]
+    ) -> InitAck:
         config = self._config
         return InitAck(
             local.tag,
             config.a_rwnd,
-            config.outbound_streams,
+            min(config.outbound_streams, init.inbound_streams),  # §3.3.3: no more than its MIS
             config.inbound_streams,
             local.initial_tsn,
             parameters,
@@ -429,7 +431,7 @@ class Initiator:
             config.outbound_streams,
             config.inbound_streams,
             self.local.initial_tsn,
-            (*preservative, *SUPPORTED.parameters()),
+            (*preservative, *offered(config).parameters()),
         )
         return encode_packet(config.local_port, config.remote_port, 0, [init.encode()])
 

@@ -65,6 +65,11 @@ class Heartbeat:
         self.interval_timer.stop()
         self.ack_timer.stop()
 
+    @property
+    def running(self) -> bool:
+        """Between `start` and `stop`."""
+        return self._watching
+
     def replace_config(self, config: Config, now: float) -> None:
         old, self._config = self._config, config
         if self._watching and config.hb_interval != old.hb_interval:

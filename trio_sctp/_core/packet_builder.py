@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .._wire.chunks import Error, Shutdown, ShutdownAck
+from .._wire.chunks import CookieEcho, Error, Shutdown, ShutdownAck
 from .._wire.error_causes import ErrorCause, UnrecognizedChunkType
 from .._wire.packet import COMMON_HEADER_SIZE, encode_packet
 from .states import SENDING, SETTING_UP, State
@@ -40,7 +40,10 @@ class PacketBuilder:
         "_whole",
         "answer_room",
         "cookie_chunk",
+        "control_mtu",
         "full_answer_room",
+        "largest_path_mtu",
+        "path_mtu",
         "shutdown_due",
     )
 
@@ -49,13 +52,24 @@ class PacketBuilder:
         self._counters = counters
         self._whole: list[bytes] = []
         self._control: deque[bytes] = deque()
-        self.full_answer_room = config.path_mtu - COMMON_HEADER_SIZE - OWN_CHUNKS_LENGTH
-        self.answer_room = self.full_answer_room
-        """Bytes of control chunks that may still answer the packet being processed."""
+        self.largest_path_mtu = 0
+        """Of all sizes so far."""
+        self.set_path_mtu(config.path_mtu)
         self.cookie_chunk = b""
         """COOKIE ECHO or COOKIE ACK that is due: the first chunk of its packet."""
         self.shutdown_due = False
         """SHUTDOWN or SHUTDOWN ACK is due, whichever the state calls for."""
+
+    def set_path_mtu(self, path_mtu: int) -> None:
+        """Packets have this size from now on."""
+        self.path_mtu = path_mtu
+        """The largest packet at present.  This is where it is kept."""
+        self.largest_path_mtu = max(path_mtu, self.largest_path_mtu)
+        # Only data makes a packet larger than the base size: whether that arrives is watched
+        self.control_mtu = min(path_mtu, self._config.path_mtu)
+        self.full_answer_room = self.control_mtu - COMMON_HEADER_SIZE - OWN_CHUNKS_LENGTH
+        self.answer_room = self.full_answer_room
+        """Bytes of control chunks that may still answer the packet being processed."""
 
     def add_packet(self, packet: bytes) -> None:
         """A packet that stands alone."""
@@ -87,7 +101,7 @@ class PacketBuilder:
 
     def report(self, causes: Iterable[ErrorCause]) -> None:
         """ERROR chunks, each cut down to what one packet carries."""
-        room = self._config.path_mtu - COMMON_HEADER_SIZE - 8  # the chunk's and the cause's header
+        room = self.control_mtu - COMMON_HEADER_SIZE - 8  # the chunk's and the cause's header
         for cause in causes:
             if isinstance(cause, UnrecognizedChunkType) and len(cause.chunk) > room:
                 cause = UnrecognizedChunkType(cause.chunk[:room])
@@ -112,12 +126,24 @@ class PacketBuilder:
             return packets
         data_sent = False
         source, destination, tag = self._config.local_port, tcb.peer.port, tcb.peer.tag
+        omits_checksum = tcb.omits_checksum
         while len(packets) < limit:
             chunks, has_data = self._next_chunks(tcb, state, now)
             if not chunks:
                 break
             data_sent |= has_data
-            packets.append(encode_packet(source, destination, tag, chunks))
+            # RFC 9653 §5.2: COOKIE ECHO always carries a checksum
+            unprotected = omits_checksum and chunks[0][0] != CookieEcho.type
+            packets.append(
+                encode_packet(source, destination, tag, chunks, zero_checksum=unprotected)
+            )
+        discovery = tcb.path_mtu_discovery
+        if discovery.probe_due and state in SENDING:
+            recovering = tcb.retransmission_queue.is_recovering
+            if probe := discovery.take_probe(now, recovering=recovering):
+                packets.append(
+                    encode_packet(source, destination, tag, probe, zero_checksum=omits_checksum)
+                )
         if data_sent:
             tcb.heartbeat.path_used_at = now
         return packets
@@ -129,24 +155,27 @@ class PacketBuilder:
         chunks: list[bytes] = []
         if state in SETTING_UP and not self.cookie_chunk:
             return chunks, False  # §5.1 C: nothing but COOKIE ECHO and what is bundled with it
-        room = self._config.path_mtu - COMMON_HEADER_SIZE
+        room = self.path_mtu - COMMON_HEADER_SIZE
         receiver = tcb.data_receiver
         if self._control or self.cookie_chunk or self.shutdown_due or tcb.stream_reset.pending:
-            room = self._bundle_control(tcb, state, chunks, room, now)
+            room -= self._bundle_control(tcb, state, chunks, now)
         elif receiver.sack_wanted:
-            sack = receiver.sack(room)
+            sack = receiver.sack(self.control_mtu - COMMON_HEADER_SIZE)
             chunks.append(sack)
             room -= len(sack)
         if state not in SENDING and not (state is State.COOKIE_ECHOED and chunks):
             return chunks, False
-        reserve = SACK_LENGTH if receiver.ack_pending else 0
+        companion = tcb.stream_reset.tsn.companion
+        reserve = (SACK_LENGTH if receiver.ack_pending else 0) + len(companion)
         data = tcb.retransmission_queue.chunks_to_send(room - reserve, now)
         if reserve and not data:  # a chunk that is repeated may need a whole packet
             reserve = 0
             data = tcb.retransmission_queue.chunks_to_send(room, now)
         if data:
-            if reserve:  # §6.1: what is unacknowledged rides along
+            if reserve and receiver.ack_pending:  # §6.1: what is unacknowledged rides along
                 chunks.append(receiver.sack(SACK_LENGTH))
+            if companion and reserve and companion not in chunks:
+                chunks.append(companion)
             chunks += data
         return chunks, bool(data)
 
@@ -155,10 +184,10 @@ class PacketBuilder:
         tcb: TransmissionControlBlock,
         state: State,
         chunks: list[bytes],
-        room: int,
         now: float,
     ) -> int:
-        """Add the control chunks that fit and return the room that is left."""
+        """Add the control chunks that fit and return what room they take."""
+        whole = room = self.control_mtu - COMMON_HEADER_SIZE
         if self.cookie_chunk:
             chunks.append(self.cookie_chunk)
             room -= len(self.cookie_chunk)
@@ -172,16 +201,17 @@ class PacketBuilder:
             chunks.append(self._control.popleft())  # too large for any packet: alone
             room -= len(chunks[-1])
         if self._control:
-            return room  # the rest goes with them, see above
-        if tcb.stream_reset.pending and state in SENDING:
-            for chunk in tcb.stream_reset.chunks_to_send(room, now):
+            return whole - room  # the rest goes with them, see above
+        if tcb.stream_reset.pending and (state in SENDING or state is State.SHUTDOWN_SENT):
+            new_requests = state in SENDING
+            for chunk in tcb.stream_reset.chunks_to_send(room, now, new_requests=new_requests):
                 chunks.append(chunk)
                 room -= len(chunk)
         if self.shutdown_due and room >= SHUTDOWN_LENGTH:
             chunks.append(_shutdown_chunk(tcb, state))
             room -= len(chunks[-1])
             self.shutdown_due = False
-        return room
+        return whole - room
 
 
 def _shutdown_chunk(tcb: TransmissionControlBlock, state: State) -> bytes:

@@ -8,7 +8,7 @@ exceptions of §8.5.1, and what belongs to no association is answered as §8.4 s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from .._wire.chunks import (
     Abort,
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 __all__ = ["receive_chunks", "receive_foreign_tag"]
 
+AS_DATA: Final = False
+"""A procedure's answer: the chunk is acknowledged as DATA is.  (None: there is no more to it.)"""
+
 # RFC 9260 §12.4: acknowledging what was never sent ends the association
 _NEVER_SENT = ProtocolViolation(b"a TSN was acknowledged that was never sent")
 
@@ -56,15 +59,18 @@ def receive_chunks(
     carried_data = False
     a.builder.answer_room = a.builder.full_answer_room
     for chunk in chunks:
-        if type(chunk) is Data and a.state in RECEIVING:
+        kind = type(chunk)
+        if (kind is Data or kind is IData) and a.state in RECEIVING:
             assert a.tcb is not None
-            fault = a.tcb.data_receiver.receive(chunk)
+            fault = a.tcb.data_receiver.receive(cast("Data | IData", chunk))
             if fault is not None:
                 a.abort_with(fault)
                 break
             carried_data = True
-        elif _process(a, chunk, header, now) or a.ended:
+        elif (verdict := _process(a, chunk, header, now)) or a.ended:
             break
+        elif verdict is AS_DATA:
+            carried_data = True
     if a.ended:
         if any(chunk.type == Abort.type for chunk in chunks):
             a.builder.drop_packets()  # §9.1: a packet with ABORT is never answered
@@ -109,9 +115,7 @@ def _has_shutdown_ack(chunks: Sequence[Chunk]) -> bool:
     return any(isinstance(chunk, ShutdownAck) for chunk in chunks)
 
 
-def _is_reflected(
-    a: Association, chunk: Abort | ShutdownComplete, header: PacketHeader
-) -> bool:
+def _is_reflected(a: Association, chunk: Abort | ShutdownComplete, header: PacketHeader) -> bool:
     """The T bit is set and the tag is the peer's own."""
     peer_tag = a.tcb.peer.tag if a.tcb else 0
     return chunk.tag_reflected and header.verification_tag == peer_tag != 0
@@ -135,6 +139,22 @@ def _after_data(a: Association) -> None:
         a.builder.shutdown_due = True
     if receiver.errors:
         a.builder.report(receiver.take_errors())
+
+
+def _on_forward_tsn(
+    a: Association, chunk: ForwardTsn | IForwardTsn, header: PacketHeader, now: float
+) -> bool | None:
+    """RFC 3758 §3.6, RFC 8260 §2.3.1."""
+    if a.tcb is None or not a.tcb.capabilities.partial_reliability:
+        return _on_unsupported(a, chunk, header, now)  # RFC 3758 §3.3.2
+    if a.state not in RECEIVING:
+        a.counters.drop(f"{type(chunk).__name__} in {a.state.value}")
+        return None
+    fault = a.tcb.data_receiver.forward_tsn(chunk)
+    if fault is None:
+        return AS_DATA
+    a.abort_with(fault)
+    return STOP
 
 
 def _on_sack(a: Association, chunk: Sack, header: PacketHeader, now: float) -> None:
@@ -171,6 +191,9 @@ def _on_heartbeat_ack(
     if a.tcb.heartbeat.take_ack(chunk, now):
         a.tcb.error_count = 0  # §8.1
         a.counters.heartbeats_acknowledged += 1
+    elif a.tcb.path_mtu_discovery.take_ack(chunk, now):
+        a.tcb.error_count = 0  # RFC 8899 §6.2.1.2
+        a.follow_path_mtu()
     else:
         a.counters.drop("HEARTBEAT ACK that was not asked for")
 
@@ -196,7 +219,7 @@ def _on_unknown(
 
 def _on_unsupported(
     a: Association,
-    chunk: IData | ForwardTsn | IForwardTsn,
+    chunk: ForwardTsn | IForwardTsn,
     header: PacketHeader,
     now: float,
 ) -> bool | None:
@@ -251,9 +274,7 @@ def _on_shutdown(a: Association, chunk: Shutdown, header: PacketHeader, now: flo
         a.add_event(PeerShutdown())
 
 
-def _on_shutdown_ack(
-    a: Association, chunk: ShutdownAck, header: PacketHeader, now: float
-) -> bool:
+def _on_shutdown_ack(a: Association, chunk: ShutdownAck, header: PacketHeader, now: float) -> bool:
     if a.state in SETTING_UP:  # §8.5.1 E
         _answer_stranger(a, header, [chunk])
     else:
@@ -276,7 +297,7 @@ def _on_shutdown_complete(
 _Procedure: TypeAlias = "Callable[[Association, Any, PacketHeader, float], bool | None]"
 
 _PROCEDURES: dict[type[Chunk], tuple[frozenset[State], _Procedure]] = {
-    # DATA is processed in `receive_chunks`, in the states of RECEIVING.
+    # DATA and I-DATA are processed in `receive_chunks`, in the states of RECEIVING.
     Init: (frozenset(State), _on_misplaced_init),
     InitAck: (frozenset({State.COOKIE_WAIT}), on_init_ack),  # §5.2.3
     CookieEcho: (OPEN, on_cookie_echo),  # §5.2.4
@@ -284,7 +305,8 @@ _PROCEDURES: dict[type[Chunk], tuple[frozenset[State], _Procedure]] = {
     Sack: (SENDING | {State.COOKIE_ECHOED}, _on_sack),  # §6
     Heartbeat: (SENDING | {State.COOKIE_ECHOED}, _on_heartbeat),  # §8.3
     HeartbeatAck: (UP, _on_heartbeat_ack),
-    ReConfig: (SENDING, _on_reconfig),
+    # in SHUTDOWN-SENT, too: what the peer has left to send may wait for an answer
+    ReConfig: (SENDING | {State.SHUTDOWN_SENT}, _on_reconfig),
     Abort: (OPEN, _on_abort),  # §9.1
     Error: (UP | {State.COOKIE_ECHOED}, _on_error),
     Shutdown: (UP, _on_shutdown),  # §9.2
@@ -294,9 +316,8 @@ _PROCEDURES: dict[type[Chunk], tuple[frozenset[State], _Procedure]] = {
     ),
     ShutdownComplete: (frozenset({State.SHUTDOWN_ACK_SENT}), _on_shutdown_complete),
     Pad: (OPEN, _on_pad),
-    IData: (OPEN, _on_unsupported),
-    ForwardTsn: (OPEN, _on_unsupported),
-    IForwardTsn: (OPEN, _on_unsupported),
+    ForwardTsn: (OPEN, _on_forward_tsn),
+    IForwardTsn: (OPEN, _on_forward_tsn),
     UnknownChunk: (OPEN, _on_unknown),
     MalformedChunk: (OPEN, _on_malformed),
 }

@@ -1,16 +1,26 @@
-"""What a stream reset remembers: the request of ours that is on its way, the streams that wait for
-the next one, and the peer's reset that waits for data.  `StreamReset` says what happens to them.
+"""What reconfiguration remembers: the request of ours that is on its way, the streams that wait for a
+reset, and the peer's reset that waits for data.  `StreamReset` says what happens to them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, Protocol, TypeAlias
 
 from .._wire.chunks import ReConfig
-from .._wire.parameters import IncomingSsnResetRequest, OutgoingSsnResetRequest
+from .._wire.parameters import (
+    AddIncomingStreams,
+    AddOutgoingStreams,
+    IncomingSsnResetRequest,
+    OutgoingSsnResetRequest,
+    ReConfigResponse,
+    ReConfigResult,
+    SsnTsnResetRequest,
+)
 from .._wire.serial import MASK32
+from .errors import LocalProtocolError
 
 __all__ = [
     "DeferredReset",
@@ -21,38 +31,64 @@ __all__ = [
     "RetransmissionTimer",
     "SendingSide",
     "WaitingStreams",
+    "check_stream_ids",
+    "covers",
+    "response_to",
 ]
 
-OwnParameter: TypeAlias = OutgoingSsnResetRequest | IncomingSsnResetRequest
+OwnParameter: TypeAlias = (
+    OutgoingSsnResetRequest
+    | IncomingSsnResetRequest
+    | SsnTsnResetRequest
+    | AddOutgoingStreams
+    | AddIncomingStreams
+)
 
 _SCAN: Final = 64
 """Streams that are not ready yet which one packet looks at; the next packet looks at others."""
 
 
 class ResettableSendQueue(Protocol):
-    """What a reset needs of the queue of messages to send."""
+    """What resets need of the queue of messages to send."""
 
+    @property
+    def is_drained(self) -> bool: ...
+    @property
+    def is_between_messages(self) -> bool: ...
     def is_idle(self, stream_id: int) -> bool: ...
     def pause(self, stream_id: int) -> None: ...
     def reset_stream(self, stream_id: int) -> None: ...
     def resume(self, stream_id: int) -> None: ...
+    def hold(self) -> None: ...
+    def end_hold(self) -> None: ...
+    def suspend(self) -> None: ...
+    def end_suspension(self) -> None: ...
+    def reset_numbers(self) -> None: ...
 
 
 class SendingSide(Protocol):
-    """What a reset needs to know of the data that was sent."""
+    """What resets need of the data that was sent."""
+
+    tsn_reset_pending: bool
 
     @property
     def next_tsn(self) -> int: ...
     @property
     def cumulative_tsn_ack(self) -> int: ...
+    @property
+    def outstanding_count(self) -> int: ...
+    def reset_tsn(self, next_tsn: int) -> None: ...
 
 
 class ReceivingSide(Protocol):
-    """What a reset needs of the data that was received."""
+    """What resets need of the data that was received."""
 
     @property
     def cumulative_tsn_ack(self) -> int: ...
     def defer_reset(self, stream_ids: tuple[int, ...], last_tsn: int) -> None: ...
+    def hold_back(self) -> None: ...
+    def end_hold_back(self, *, for_good: bool = False) -> None: ...
+    def end_numbering(self, next_tsn: int) -> None: ...
 
 
 class RetransmissionTimer(Protocol):
@@ -75,8 +111,8 @@ class OwnRequest:
     """The request of ours that the peer has not answered yet."""
 
     __slots__ = (
-        *("busy", "chunk", "due", "expiries", "in_progress", "parameter", "refusals", "repeated"),
-        "sn",
+        *("added", "busy", "chunk", "due", "expiries", "in_progress", "parameter", "refusals"),
+        *("repeated", "sn"),
     )
 
     def __init__(self, sn: int, parameter: OwnParameter) -> None:
@@ -93,6 +129,8 @@ class OwnRequest:
         """The peer has said that it works on it: its silence is no error (RFC 6525 §5.2.7 H2)."""
         self.repeated = False
         """Sent again after the peer said that it works on it."""
+        self.added = False
+        """The peer has added as many streams as this asks for, but does not say why."""
         self.busy = False
         """The peer was busy with another request: to be asked anew when the timer expires."""
 
@@ -103,16 +141,10 @@ class OwnRequest:
     def renumber(self, sn: int) -> None:
         """Ask the same again as a new request.
 
-        The last TSN remains what it was: the streams have been paused since (§5.1.2 A1).
+        The last TSN of a stream reset remains what it was: the streams have been paused since
+        (§5.1.2 A1).
         """
-        old = self.parameter
-        if isinstance(old, OutgoingSsnResetRequest):
-            self._begin(
-                sn,
-                OutgoingSsnResetRequest(sn & MASK32, old.response_sn, old.last_tsn, old.stream_ids),
-            )
-        else:
-            self._begin(sn, IncomingSsnResetRequest(sn & MASK32, old.stream_ids))
+        self._begin(sn, replace(self.parameter, request_sn=sn & MASK32))
 
 
 class WaitingStreams:
@@ -151,3 +183,22 @@ class WaitingStreams:
                 waiting[stream_id] = None
                 misses += 1
         return tuple(ready)
+
+
+def response_to(sn: int, result: ReConfigResult) -> ReConfigResponse:
+    """The answer to the request with an unwrapped number."""
+    return ReConfigResponse(sn & MASK32, result)
+
+
+def covers(stream_ids: tuple[int, ...], others: tuple[int, ...]) -> bool:
+    """Whether a reset of `stream_ids` resets all of `others` (empty: all streams)."""
+    return not stream_ids or (bool(others) and set(stream_ids).issuperset(others))
+
+
+def check_stream_ids(name: str, stream_ids: Collection[int], count: int) -> None:
+    """Raise `LocalProtocolError` for an id that is not one of `count` streams."""
+    for stream_id in stream_ids:
+        if not 0 <= stream_id < count:
+            raise LocalProtocolError(
+                f"{name} contains {stream_id}: it must be from 0 to {count - 1}"
+            )

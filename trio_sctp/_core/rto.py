@@ -16,6 +16,11 @@ class RetransmissionTimeout:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self.restart()
+
+    def restart(self) -> None:
+        """Nothing was measured yet, on this path."""
+        config = self._config
         self.srtt: float | None = None
         """The smoothed round trip; None before one was measured."""
         self.rttvar = 0.0

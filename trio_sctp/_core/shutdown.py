@@ -61,7 +61,3 @@ class Shutdown:
 
     def replace_config(self, config: Config) -> None:
         self._config = config
-
-    def stop(self) -> None:
-        self.t2_shutdown.stop()
-        self.t5_guard.stop()

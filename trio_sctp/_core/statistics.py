@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .path_mtu import DiscoveryState
+
 if TYPE_CHECKING:
     from .association import Association
 
@@ -52,6 +54,13 @@ class AssociationStatistics:
     rttvar: float | None
     rto: float
     path_mtu: int
+    """The largest packet at present (spinfo_mtu)."""
+    path_mtu_state: str
+    """Of path MTU discovery, in the words of RFC 8899 §5.2."""
+    path_mtu_probes_sent: int
+    path_mtu_probes_lost: int
+    path_mtu_black_holes: int
+    """How often data stopped to arrive because of its size, as it seemed."""
     error_count: int
     """Consecutive retransmissions and heartbeats without an answer (RFC 9260 §8.1)."""
     retransmitted_chunks: int
@@ -62,6 +71,10 @@ class AssociationStatistics:
     bytes_received: int
     messages_sent: int
     messages_received: int
+    messages_abandoned_unsent: int
+    """Given up before any part of them was sent (sprstat_abandoned_unsent, RFC 7496 §4.4)."""
+    messages_abandoned_sent: int
+    """Given up after a part of them was sent (sprstat_abandoned_sent)."""
     heartbeats_sent: int
     heartbeats_acknowledged: int
     dropped: dict[str, int]
@@ -71,6 +84,7 @@ class AssociationStatistics:
         tcb, rto, counters = association.tcb, association.rto, association.counters
         queue = tcb.retransmission_queue if tcb else None
         receiver = tcb.data_receiver if tcb else None
+        discovery = tcb.path_mtu_discovery if tcb else None
         return cls(
             state=association.state.value,
             peer_rwnd=queue.peer_rwnd if queue else 0,
@@ -85,7 +99,11 @@ class AssociationStatistics:
             srtt=rto.srtt,
             rttvar=rto.rttvar if rto.srtt is not None else None,
             rto=rto.rto,
-            path_mtu=association.config.path_mtu,
+            path_mtu=association.path_mtu,
+            path_mtu_state=(discovery.state if discovery else DiscoveryState.DISABLED).value,
+            path_mtu_probes_sent=discovery.probes_sent if discovery else 0,
+            path_mtu_probes_lost=discovery.probes_lost if discovery else 0,
+            path_mtu_black_holes=discovery.black_holes if discovery else 0,
             error_count=tcb.error_count if tcb else 0,
             retransmitted_chunks=queue.retransmitted_chunks if queue else 0,
             duplicate_tsns=receiver.duplicate_chunks if receiver else 0,
@@ -95,6 +113,8 @@ class AssociationStatistics:
             bytes_received=counters.bytes_received,
             messages_sent=counters.messages_sent,
             messages_received=counters.messages_received,
+            messages_abandoned_unsent=association.policies.abandoned_unsent,
+            messages_abandoned_sent=association.policies.abandoned_sent,
             heartbeats_sent=counters.heartbeats_sent,
             heartbeats_acknowledged=counters.heartbeats_acknowledged,
             dropped=dict(counters.dropped),

@@ -1,9 +1,12 @@
-"""Resetting streams: the RE-CONFIG procedures of RFC 6525 that make stream ids usable again.
+"""Stream reconfiguration (RFC 6525): requests and answers, and the reset of streams.
 
 Requests of ours are made at the moment a packet is built: streams that were asked for wait until
 all that was queued on them has been sent, those that are ready share one request, and one request
 at a time is on its way, repeated until it is answered.  Requests of the peer are answered once, or
 answered again in the same words; a reset that came before the data it follows waits for it.
+
+What adding streams means stands in `reconfig_streams`, what a reset of all numbers means in
+`reconfig_tsn`; their requests go through the same numbers, timer and tables.
 """
 
 from __future__ import annotations
@@ -13,23 +16,24 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, TypeAlias
 
 from .._wire.chunks import ReConfig
-from .._wire.error_causes import ErrorCause, ProtocolViolation, UnrecognizedParameters
+from .._wire.error_causes import ErrorCause, ProtocolViolation
 from .._wire.parameters import (
     AddIncomingStreams,
     AddOutgoingStreams,
     IncomingSsnResetRequest,
     OutgoingSsnResetRequest,
-    Parameter,
     ReConfigResponse,
     ReConfigResult,
     SsnTsnResetRequest,
-    UnknownParameter,
 )
 from .._wire.serial import MASK32, unwrap32
 from .config import Config
-from .errors import LocalProtocolError
+from .events import AssociationReset, IncomingResetRefused, StreamsChanged
+from .reconfig_chunk import REQUESTS, Request, parameters_of
+from .reconfig_incoming import IncomingResets
+from .reconfig_streams import StreamCounts
+from .reconfig_tsn import TsnReset
 from .reset_request import (
-    DeferredReset,
     OwnParameter,
     OwnRequest,
     ReceivingSide,
@@ -37,6 +41,9 @@ from .reset_request import (
     RetransmissionTimer,
     SendingSide,
     WaitingStreams,
+    check_stream_ids,
+    covers,
+    response_to,
 )
 from .timer import Timer
 
@@ -50,34 +57,18 @@ _MAX_RESPONSES: Final = 8
 """RE-CONFIG chunks kept for sending: a peer that asks faster than that asks again."""
 _NOTHING: Final[list[bytes]] = []
 
-_Request: TypeAlias = (
-    OutgoingSsnResetRequest
-    | IncomingSsnResetRequest
-    | SsnTsnResetRequest
-    | AddOutgoingStreams
-    | AddIncomingStreams
-)
 _Answer: TypeAlias = ReConfigResponse | OwnParameter
-_REQUESTS: Final = (
-    OutgoingSsnResetRequest,
-    IncomingSsnResetRequest,
-    SsnTsnResetRequest,
-    AddOutgoingStreams,
-    AddIncomingStreams,
-)
-# RFC 6525 §3.1: what may be together in one chunk, as sorted parameter types
-_COMBINATIONS: Final = frozenset(
-    {(13,), (14,), (13, 14), (15,), (17,), (18,), (17, 18), (16,), (13, 16), (16, 16)}
-)
+_Outcome: TypeAlias = AssociationReset | IncomingResetRefused | StreamsChanged
+_SUCCESS: Final = (ReConfigResult.SUCCESS_PERFORMED, ReConfigResult.SUCCESS_NOTHING_TO_DO)
 
 
 class StreamReset:
-    """Both directions of stream resets for one association.
+    """Both directions of stream reconfiguration for one association.
 
     `initial_tsn` and `peer_initial_tsn` are where the two ends' request numbers begin (§4.1).
     `sender` and `receiver` tell TSNs.  `on_incoming_reset` is called with the ids of streams that
     the peer resets and has to perform it, `on_outgoing_reset` with those of ours and whether that
-    succeeded, `on_incoming_refused` with what we asked the peer for in vain.  No ids: all streams.
+    succeeded, no ids: all streams.  `tell` is called with how everything else has ended.
     """
 
     __slots__ = (
@@ -85,28 +76,26 @@ class StreamReset:
         "_asked",
         "_config",
         "_expected_sn",
+        "_goes_first",
+        "_incoming",
         "_incoming_wanted",
         "_last_reset",
         "_next_sn",
-        "_on_incoming_refused",
-        "_on_incoming_reset",
         "_on_outgoing_reset",
         "_outstanding",
-        "_performed_late",
-        "_receiver",
         "_responses",
         "_reset_all",
         "_rto",
         "_send_queue",
         "_sender",
+        "_tell",
         "_waiting",
         "answered",
-        "deferred",
+        "counts",
         "errors",
-        "inbound_streams",
-        "outbound_streams",
         "pending",
         "timer",
+        "tsn",
     )
 
     def __init__(
@@ -123,18 +112,25 @@ class StreamReset:
         rto: RetransmissionTimer,
         on_incoming_reset: Callable[[tuple[int, ...]], None],
         on_outgoing_reset: Callable[[tuple[int, ...], bool], None],
-        on_incoming_refused: Callable[[tuple[int, ...]], None] | None = None,
+        tell: Callable[[_Outcome], None],
     ) -> None:
         self._config = config
         self._send_queue = send_queue
         self._sender = sender
-        self._receiver = receiver
         self._rto = rto
-        self._on_incoming_reset = on_incoming_reset
         self._on_outgoing_reset = on_outgoing_reset
-        self._on_incoming_refused = on_incoming_refused
-        self.outbound_streams = outbound_streams
-        self.inbound_streams = inbound_streams
+        self._tell = tell
+        self.counts = StreamCounts(
+            config, outbound=outbound_streams, inbound=inbound_streams, tell=tell
+        )
+        self.tsn = TsnReset(
+            config,
+            send_queue=send_queue,
+            sender=sender,
+            receiver=receiver,
+            finish_deferred=self._perform_deferred,
+            tell=tell,
+        )
         self.timer = Timer("Re-configuration")
         self.errors: list[ErrorCause] = []
         """Causes to report to the peer in an ERROR chunk, see `take_errors`."""
@@ -143,11 +139,9 @@ class StreamReset:
         self.pending = False
         """Something is to be sent, or waits for streams to become ready or for the peer."""
 
-        self.deferred: DeferredReset | None = None
-        """A reset by the peer that `data_advanced` will perform."""
-
         # what we want
         self._next_sn = initial_tsn
+        self._goes_first = initial_tsn > peer_initial_tsn
         self._waiting = WaitingStreams(send_queue)
         self._reset_all = False
         self._incoming_wanted: dict[tuple[int, ...], None] = {}
@@ -155,10 +149,10 @@ class StreamReset:
         self._last_reset: tuple[tuple[int, ...], int] | None = None
 
         # what the peer wants
+        self._incoming = IncomingResets(receiver, on_incoming_reset)
         self._expected_sn = peer_initial_tsn
         self._answered: dict[int, _Answer] = {}
         self._asked: tuple[int, tuple[int, ...]] | None = None
-        self._performed_late: tuple[int, tuple[int, ...]] | None = None
         self._responses: deque[bytes] = deque()
 
     # -- what the program asks for
@@ -168,9 +162,9 @@ class StreamReset:
 
         What is sent on them before that moment still belongs to the time before the reset; what is
         sent later waits for the peer's answer.  Raises `LocalProtocolError` for an id that is not
-        one of `outbound_streams`.
+        one of our outbound streams.
         """
-        _check("stream_ids", stream_ids, self.outbound_streams)
+        check_stream_ids("stream_ids", stream_ids, self.counts.outbound)
         if stream_ids:
             self._waiting.add(tuple(stream_ids))
         else:
@@ -180,13 +174,28 @@ class StreamReset:
     def request_incoming(self, stream_ids: Collection[int]) -> None:
         """Ask the peer to reset streams that it sends on (§5.1.3); none: all.
 
-        Raises `LocalProtocolError` for an id that is not one of `inbound_streams`.
+        Raises `LocalProtocolError` for an id that is not one of our inbound streams.
         """
-        _check("stream_ids", stream_ids, self.inbound_streams)
+        check_stream_ids("stream_ids", stream_ids, self.counts.inbound)
         ids = tuple(dict.fromkeys(stream_ids))
         limit = (self._max_chunk - _INCOMING_REQUEST_SIZE) // 2
         for begin in range(0, len(ids) or 1, limit):
             self._incoming_wanted[ids[begin : begin + limit]] = None
+        self.pending = True
+
+    def add_outgoing(self, count: int) -> None:
+        """Ask the peer for more streams to send on (§5.1.5)."""
+        self.counts.add_outbound(count)
+        self.pending = True
+
+    def add_incoming(self, count: int) -> None:
+        """Ask the peer to send on more streams (§5.1.6)."""
+        self.counts.add_inbound(count)
+        self.pending = True
+
+    def reset_tsn(self, now: float) -> None:
+        """Begin all TSNs and SSNs anew, once all that was sent until now is acknowledged (§5.1.4)."""
+        self.tsn.want(now)
         self.pending = True
 
     def take_errors(self) -> list[ErrorCause]:
@@ -195,7 +204,7 @@ class StreamReset:
         return errors
 
     def replace_config(self, config: Config) -> None:
-        self._config = config
+        self._config = self.counts.config = self.tsn.config = config
 
     # -- what comes from the peer and from the clock
 
@@ -203,42 +212,49 @@ class StreamReset:
         """Take a RE-CONFIG chunk (§5.2.1).  True: a SACK should go back with the answer."""
         self.answered = False
         self.data_advanced(now)
-        parameters = self._known_parameters(chunk)
-        if tuple(sorted([parameter.type for parameter in parameters])) not in _COMBINATIONS:
-            if parameters or not chunk.parameters:
-                cause = b"a RE-CONFIG chunk with parameters that do not belong together"
-                self.errors.append(ProtocolViolation(cause))
+        parameters = parameters_of(chunk, self.errors, self._max_chunk - 8)
+        if parameters is None:
             return False
         for parameter in parameters:
             if isinstance(parameter, ReConfigResponse):
                 self._receive_response(parameter, now)
-        requests = [parameter for parameter in parameters if isinstance(parameter, _REQUESTS)]
+        requests = [parameter for parameter in parameters if isinstance(parameter, REQUESTS)]
         if requests:
-            self._receive_requests(requests)
+            self._receive_requests(requests, now)
         self._update()
         return bool(requests)
 
+    @property
+    def waits_for_data(self) -> bool:
+        """`data_advanced` is to be called when data or an acknowledgement has come."""
+        return self._incoming.deferred is not None or self.tsn.asked is not None
+
     def data_advanced(self, now: float) -> bool:
-        """The cumulative TSN of what we received has moved: perform a reset that waited for it.
+        """What we received or what was acknowledged has moved: perform a reset that waited for it.
 
         Messages that were complete by then have to be told to the program before the reset.
         True: it was performed, and a SACK should go with the answer (§5.2.1).
         """
-        deferred = self.deferred
-        if deferred is None or self._receiver.cumulative_tsn_ack < deferred.last_tsn:
-            return False
-        # RFC 6525 §5.2.2 E3 to E6
-        self.deferred = None
-        self._on_incoming_reset(deferred.stream_ids)
-        # A peer that was told "in progress" may ask for the same under a new number before it
-        # hears that it is done: that is no second reset.
-        self._performed_late = (deferred.last_tsn, deferred.stream_ids)
-        response = _response(deferred.sn, ReConfigResult.SUCCESS_PERFORMED)
-        if deferred.sn in self._answered:
-            self._answered[deferred.sn] = response
+        due = self._incoming.is_due
+        if due:
+            self._perform_deferred()
+        late = self.tsn.perform(now)
+        if late is not None:
+            self._answer_late(late)
+        return due or late is not None
+
+    def _perform_deferred(self) -> None:
+        late = self._incoming.perform_deferred()
+        if late is not None:
+            self._answer_late(late)
+
+    def _answer_late(self, response: ReConfigResponse) -> None:
+        """The peer was told "in progress" until now."""
+        sn = unwrap32(response.response_sn, self._expected_sn)
+        if sn in self._answered:
+            self._answered[sn] = response
         self._respond([response])
         self.pending = True
-        return True
 
     def handle_timeout(self, now: float) -> bool:
         """`timer` has expired.  True: a request stayed unanswered, count an error (§5.1.1)."""
@@ -248,15 +264,22 @@ class StreamReset:
         if request.busy:
             request.renumber(self._take_sn())
             return False
-        request.due = True
         request.expiries += 1
+        if request.added and request.expiries > self._config.association_max_retrans:
+            self._finish(request, None, now)
+            self._update()
+            return False
+        request.due = True
         request.repeated = request.in_progress
         return not request.in_progress  # §5.2.7 H2
 
     # -- what goes to the peer
 
-    def chunks_to_send(self, room: int, now: float) -> list[bytes]:
-        """The RE-CONFIG chunks that are due and fit into `room` bytes; call until none come."""
+    def chunks_to_send(self, room: int, now: float, *, new_requests: bool = True) -> list[bytes]:
+        """The RE-CONFIG chunks that are due and fit into `room` bytes; call until none come.
+
+        `new_requests`: whether a request that was not sent before may be among them.
+        """
         if not self.pending:
             return _NOTHING
         chunks: list[bytes] = []
@@ -265,11 +288,13 @@ class StreamReset:
             chunk = responses.popleft()
             room -= len(chunk)
             chunks.append(chunk)
-        if self._outstanding is None:
+        if self._outstanding is None and new_requests:
             self._make_next_request()
         request = self._outstanding
         if request is not None and request.due and len(request.chunk) <= room:
             request.due = False
+            if isinstance(request.parameter, SsnTsnResetRequest):
+                self.tsn.request_sent()
             chunks.append(request.chunk)
             duration = self._rto.rto * (1 << min(request.expiries, 32))
             self.timer.start(now, min(duration, self._config.rto_max))
@@ -291,11 +316,17 @@ class StreamReset:
         """Make the next request of those that can be made now: one at a time (§5.1.1)."""
         if self._answer_by_request():
             return
-        if self._reset_all and self._all_idle(()):
+        if self.counts.wanted:
+            sn = self._take_sn()
+            self._outstanding = OwnRequest(sn, self.counts.next_request(sn))
+        elif self._reset_all and self._all_idle(()):
             self._reset_all = False
             self._request_outgoing_reset(())
         elif ready := self._waiting.take_ready(self._max_outgoing):
             self._request_outgoing_reset(ready)
+        elif self.tsn.is_ready:
+            sn = self._take_sn()
+            self._outstanding = OwnRequest(sn, SsnTsnResetRequest(sn & MASK32))
         elif self._incoming_wanted and self._asked is None:
             stream_ids = next(iter(self._incoming_wanted))
             del self._incoming_wanted[stream_ids]
@@ -312,7 +343,7 @@ class StreamReset:
         return all(is_idle(stream_id) for stream_id in self._outgoing(stream_ids))
 
     def _outgoing(self, stream_ids: tuple[int, ...]) -> Iterable[int]:
-        return stream_ids or range(self.outbound_streams)
+        return stream_ids or range(self.counts.outbound)
 
     def _request_outgoing_reset(
         self, stream_ids: tuple[int, ...], response_sn: int | None = None
@@ -335,18 +366,16 @@ class StreamReset:
         if request is None or not request.answers_to(response.response_sn):
             return  # RFC 6525 §5.2.7 H1: not what we wait for
         self.answered = True
-        result = response.result
-        if result == ReConfigResult.IN_PROGRESS:
+        if response.result == ReConfigResult.IN_PROGRESS:
             self._receive_in_progress(request, now)
-        elif result == ReConfigResult.ERROR_REQUEST_ALREADY_IN_PROGRESS:
-            self._receive_busy(request, now)
+        elif response.result == ReConfigResult.ERROR_REQUEST_ALREADY_IN_PROGRESS:
+            self._receive_busy(request, response, now)
         else:
-            self._finish(
-                request,
-                result in (ReConfigResult.SUCCESS_PERFORMED, ReConfigResult.SUCCESS_NOTHING_TO_DO),
-            )
+            self._finish(request, response, now)
 
     def _receive_in_progress(self, request: OwnRequest, now: float) -> None:
+        if isinstance(request.parameter, SsnTsnResetRequest):
+            self.tsn.put_off()
         if request.repeated and self._peer_has_all(request):
             # Some peers repeat "in progress" for this number even when they have all the data; they
             # look again only at a new request.
@@ -365,25 +394,40 @@ class StreamReset:
             return unwrap32(parameter.last_tsn, acked) <= acked
         return False
 
-    def _receive_busy(self, request: OwnRequest, now: float) -> None:
+    def _receive_busy(self, request: OwnRequest, response: ReConfigResponse, now: float) -> None:
         """The peer is busy with another request: try again later, but not for ever."""
         request.refusals += 1
         if request.refusals > self._config.association_max_retrans:
-            self._finish(request, succeeded=False)
+            self._finish(request, response, now)
             return
+        if isinstance(request.parameter, SsnTsnResetRequest):
+            self.tsn.put_off()
+            if self._goes_first and request.refusals == 1:
+                # Resets by both ends have crossed and both were refused: this end's goes first.
+                request.renumber(self._take_sn())
+                self.timer.stop()
+                return
         request.busy = True
         request.due = False
         self.timer.start(now, self._rto.rto)
 
-    def _finish(self, request: OwnRequest, succeeded: bool) -> None:
+    def _finish(self, request: OwnRequest, response: ReConfigResponse | None, now: float) -> None:
+        """A request of ours has its answer; None: that is a request of the peer."""
         self._outstanding = None
         self.timer.stop()
         parameter = request.parameter
-        stream_ids = parameter.stream_ids
+        succeeded = response is None or response.result in _SUCCESS
         if isinstance(parameter, IncomingSsnResetRequest):
-            if not succeeded and self._on_incoming_refused is not None:
-                self._on_incoming_refused(stream_ids)
-            return
+            if not succeeded:
+                self._tell(IncomingResetRefused(parameter.stream_ids))
+        elif isinstance(parameter, OutgoingSsnResetRequest):
+            self._finish_outgoing(parameter.stream_ids, succeeded)
+        elif isinstance(parameter, AddOutgoingStreams | AddIncomingStreams):
+            self.counts.finish(parameter, None if response is None else response.result)
+        elif response is not None and not self.tsn.finish(response, now):
+            self.errors.append(ProtocolViolation(b"an SSN/TSN reset without the TSNs"))
+
+    def _finish_outgoing(self, stream_ids: tuple[int, ...], succeeded: bool) -> None:
         # §5.2.7 H4
         end = self._send_queue.reset_stream if succeeded else self._send_queue.resume
         for stream_id in self._outgoing(stream_ids):
@@ -394,25 +438,13 @@ class StreamReset:
 
     # -- requests of the peer
 
-    def _known_parameters(self, chunk: ReConfig) -> list[Parameter]:
-        """The parameters to process, by the two high bits of unknown types (RFC 9260 §3.2.1)."""
-        known: list[Parameter] = []
-        for parameter in chunk.parameters:
-            if not isinstance(parameter, UnknownParameter):
-                known.append(parameter)
-                continue
-            if parameter.report:
-                whole = parameter.encode()
-                self.errors.append(UnrecognizedParameters(whole[: self._max_chunk - 8]))
-            if not parameter.continue_processing:
-                break
-        return known
-
-    def _receive_requests(self, requests: list[_Request]) -> None:
+    def _receive_requests(self, requests: list[Request], now: float) -> None:
         new = self._expected_sn
         answers: list[_Answer] = []
         for request in requests:
-            answer = self._answer(request, new)
+            if isinstance(request, AddOutgoingStreams):
+                self._notice_added(request)
+            answer = self._answer(request, new, now)
             if answer is not None:
                 answers.append(answer)
         if len(answers) == len(requests):
@@ -424,7 +456,7 @@ class StreamReset:
             assert self._asked is not None
             self._respond([*answers, self._answered[self._asked[0]]])
 
-    def _answer(self, request: _Request, new: int) -> _Answer | None:
+    def _answer(self, request: Request, new: int, now: float) -> _Answer | None:
         """What to answer; None where a request of ours will be the answer (§5.2.3 F1).
 
         Numbers from `new` on were not seen before this chunk.
@@ -433,16 +465,16 @@ class StreamReset:
         if sn < new and sn in self._answered:
             return self._answered[sn]  # §5.2.1: a repetition gets the same answer
         if sn != self._expected_sn:
-            return _response(sn, ReConfigResult.ERROR_BAD_SEQUENCE_NUMBER)
+            result = ReConfigResult.ERROR_BAD_SEQUENCE_NUMBER
+            if isinstance(request, SsnTsnResetRequest):
+                return self.tsn.response(sn, result)
+            return response_to(sn, result)
         if sn == new:
             self._answered = {}
+            self.tsn.forget_companion()  # whoever asks anew has had the answers before
         self._expected_sn = sn + 1
-        handler = _HANDLERS.get(type(request))
-        if handler is None:
-            answer: _Answer | None = _response(sn, ReConfigResult.DENIED)
-        else:
-            answer = handler(self, sn, request)
-        self._answered[sn] = answer or _response(sn, ReConfigResult.IN_PROGRESS)
+        answer = _HANDLERS[type(request)](self, sn, request, now)
+        self._answered[sn] = answer or response_to(sn, ReConfigResult.IN_PROGRESS)
         return answer
 
     def _answer_by_request(self, answers: list[_Answer] | None = None) -> bool:
@@ -462,7 +494,9 @@ class StreamReset:
                 self._respond(answers)
         return True
 
-    def _receive_outgoing_request(self, sn: int, request: OutgoingSsnResetRequest) -> _Answer:
+    def _receive_outgoing_request(
+        self, sn: int, request: OutgoingSsnResetRequest, now: float
+    ) -> _Answer:
         """The peer resets streams it sends on (RFC 6525 §5.2.2)."""
         own = self._outstanding
         if (
@@ -471,39 +505,18 @@ class StreamReset:
             and own.answers_to(request.response_sn)
         ):
             self.answered = True
-            self._finish(own, succeeded=True)  # E1: this is its answer
-        stream_ids = tuple(dict.fromkeys(request.stream_ids))
-        if stream_ids and max(stream_ids) >= self.inbound_streams:
-            return _response(sn, ReConfigResult.ERROR_WRONG_SSN)
-        cumulative_tsn_ack = self._receiver.cumulative_tsn_ack
-        last_tsn = unwrap32(request.last_tsn, cumulative_tsn_ack)
-        if last_tsn > cumulative_tsn_ack:
-            self._defer(sn, last_tsn, stream_ids)
-            return _response(sn, ReConfigResult.IN_PROGRESS)
-        if self._performed_late != (last_tsn, stream_ids):
-            self._performed_late = None
-            self._on_incoming_reset(stream_ids)
-        return _response(sn, ReConfigResult.SUCCESS_PERFORMED)
-
-    def _defer(self, sn: int, last_tsn: int, stream_ids: tuple[int, ...]) -> None:
-        """Enter deferred reset processing (§5.2.2 E2); a new request takes over an older one."""
-        older = self.deferred
-        if older is not None:
-            last_tsn = max(last_tsn, older.last_tsn)
-            both = older.stream_ids and stream_ids
-            stream_ids = tuple(dict.fromkeys(older.stream_ids + stream_ids)) if both else ()
-        self.deferred = DeferredReset(sn, last_tsn, stream_ids)
-        self._receiver.defer_reset(stream_ids, last_tsn)
+            self._finish(own, None, now)  # E1: this is its answer
+        return self._incoming.receive(sn, request, self.counts.inbound)
 
     def _receive_incoming_request(
-        self, sn: int, request: IncomingSsnResetRequest
+        self, sn: int, request: IncomingSsnResetRequest, now: float
     ) -> _Answer | None:
         """The peer wants us to reset streams we send on (§5.2.3)."""
         stream_ids = request.stream_ids
-        if stream_ids and max(stream_ids) >= self.outbound_streams:
-            return _response(sn, ReConfigResult.ERROR_WRONG_SSN)
+        if stream_ids and max(stream_ids) >= self.counts.outbound:
+            return response_to(sn, ReConfigResult.ERROR_WRONG_SSN)
         if self._is_being_reset(stream_ids) or self._was_just_reset(stream_ids):
-            return _response(sn, ReConfigResult.SUCCESS_NOTHING_TO_DO)
+            return response_to(sn, ReConfigResult.SUCCESS_NOTHING_TO_DO)
         if self._asked is not None:
             # the peer has given up an older request; what it asked for we do by ourselves
             self.reset_outgoing(self._asked[1])
@@ -513,7 +526,7 @@ class StreamReset:
             # Both ends wait for a request of the other, or we cannot name so many streams in one:
             # agree, and do it by requests of our own.
             self.reset_outgoing(stream_ids)
-            return _response(sn, ReConfigResult.SUCCESS_PERFORMED)
+            return response_to(sn, ReConfigResult.SUCCESS_PERFORMED)
         self._asked = (sn, stream_ids)
         return None
 
@@ -522,14 +535,43 @@ class StreamReset:
         return (
             own is not None
             and isinstance(own.parameter, OutgoingSsnResetRequest)
-            and _covers(own.parameter.stream_ids, stream_ids)
+            and covers(own.parameter.stream_ids, stream_ids)
         )
 
     def _was_just_reset(self, stream_ids: tuple[int, ...]) -> bool:
         last = self._last_reset
-        return (
-            last is not None and last[1] == self._sender.next_tsn and _covers(last[0], stream_ids)
+        return last is not None and last[1] == self._sender.next_tsn and covers(last[0], stream_ids)
+
+    def _receive_tsn_request(self, sn: int, request: SsnTsnResetRequest, now: float) -> _Answer:
+        """The peer begins all numbers anew (§5.2.4)."""
+        own = self._outstanding
+        return self.tsn.receive(
+            sn,
+            now,
+            crossing=own is not None
+            and isinstance(own.parameter, SsnTsnResetRequest)
+            and not own.busy,
         )
+
+    def _receive_add_outgoing(self, sn: int, request: AddOutgoingStreams, now: float) -> _Answer:
+        return response_to(sn, self.counts.receive_add_outgoing(request))
+
+    def _receive_add_incoming(self, sn: int, request: AddIncomingStreams, now: float) -> _Answer:
+        return response_to(sn, self.counts.receive_add_incoming(request))
+
+    def _notice_added(self, request: AddOutgoingStreams) -> None:
+        """The peer adds as many streams as we have asked it for.
+
+        That may be its answer, the only one that §5.2.6 asks for, or its own wish that crosses ours.
+        So ask on, as most peers answer in words sooner or later, but not for ever.
+        """
+        own = self._outstanding
+        if (
+            own is not None
+            and isinstance(own.parameter, AddIncomingStreams)
+            and own.parameter.new_streams == request.new_streams
+        ):
+            own.in_progress = own.added = True
 
     def _respond(self, answers: list[_Answer]) -> None:
         """Queue one RE-CONFIG chunk with all the answers to one chunk (§5.2.1)."""
@@ -544,28 +586,16 @@ class StreamReset:
             or self._reset_all
             or self._asked
             or self._incoming_wanted
+            or self.counts.wanted
+            or self.tsn.wanted
         )
 
 
-def _response(sn: int, result: ReConfigResult) -> ReConfigResponse:
-    return ReConfigResponse(sn & MASK32, result)
-
-
-def _covers(stream_ids: tuple[int, ...], others: tuple[int, ...]) -> bool:
-    """Whether a reset of `stream_ids` resets all of `others` (empty: all streams)."""
-    return not stream_ids or (bool(others) and set(stream_ids).issuperset(others))
-
-
-def _check(name: str, stream_ids: Collection[int], count: int) -> None:
-    for stream_id in stream_ids:
-        if not 0 <= stream_id < count:
-            raise LocalProtocolError(
-                f"{name} contains {stream_id}: it must be from 0 to {count - 1}"
-            )
-
-
-# How each request of the peer is dealt with; one that is not listed is denied.
-_HANDLERS: dict[type[_Request], Callable[[StreamReset, int, Any], _Answer | None]] = {
+# How each request of the peer is dealt with.
+_HANDLERS: dict[type[Request], Callable[[StreamReset, int, Any, float], _Answer | None]] = {
     OutgoingSsnResetRequest: StreamReset._receive_outgoing_request,
     IncomingSsnResetRequest: StreamReset._receive_incoming_request,
+    SsnTsnResetRequest: StreamReset._receive_tsn_request,
+    AddOutgoingStreams: StreamReset._receive_add_outgoing,
+    AddIncomingStreams: StreamReset._receive_add_incoming,
 }

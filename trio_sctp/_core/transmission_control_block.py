@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .capabilities import SUPPORTED
+from .capabilities import offered
 from .config import Config
 from .handshake import LocalSetup, PeerSetup, random_tag
 from .heartbeat import Heartbeat
+from .path_mtu import PathMtuDiscovery
 from .rto import RetransmissionTimeout
 from .rx.data_receiver import DataReceiver
 from .stream_reset import StreamReset
@@ -22,6 +23,8 @@ from .tx.send_queue import SendQueue
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
+
+    from .events import AssociationReset, IncomingResetRefused, StreamsChanged
 
 __all__ = ["TransmissionControlBlock"]
 
@@ -33,6 +36,7 @@ class TransmissionControlBlock:
         "_config",
         "_on_incoming_reset",
         "_on_outgoing_reset",
+        "_on_reconfigured",
         "_send_queue",
         "capabilities",
         "data_receiver",
@@ -41,7 +45,9 @@ class TransmissionControlBlock:
         "inbound_streams",
         "local",
         "local_tie_tag",
+        "omits_checksum",
         "outbound_streams",
+        "path_mtu_discovery",
         "peer",
         "peer_tie_tag",
         "retransmission_queue",
@@ -58,20 +64,29 @@ class TransmissionControlBlock:
         rto: RetransmissionTimeout,
         send_queue: SendQueue,
         rng: Random,
+        max_path_mtu: int | None,
+        path_overhead: int,
         on_incoming_reset: Callable[[tuple[int, ...]], None],
         on_outgoing_reset: Callable[[tuple[int, ...], bool], None],
+        on_reconfigured: Callable[[AssociationReset | IncomingResetRefused | StreamsChanged], None],
     ) -> None:
         self._config = config
         self._send_queue = send_queue
         self._on_incoming_reset = on_incoming_reset
         self._on_outgoing_reset = on_outgoing_reset
+        self._on_reconfigured = on_reconfigured
         self.local = local
         self.peer = peer
         self.rto = rto
         self.local_tie_tag = self.peer_tie_tag = 0
+        self.omits_checksum = False
+        """Our packets need no checksum: the peer has said so, and the transport protects them."""
         self.error_count = 0
         """Consecutive retransmissions and heartbeats without an answer (RFC 9260 §8.1)."""
         self.heartbeat = Heartbeat(config, rto, rng)
+        self.path_mtu_discovery = PathMtuDiscovery(
+            config, rto, rng, max_path_mtu=max_path_mtu, overhead=path_overhead
+        )
         self.retransmission_queue = RetransmissionQueue(
             config,
             initial_tsn=local.initial_tsn,
@@ -88,17 +103,27 @@ class TransmissionControlBlock:
             self.peer = peer
             return
         self.retransmission_queue.adopt_peer(peer.a_rwnd, now)
+        if (offered(self._config) & peer.capabilities).interleaving != self.capabilities.interleaving:
+            self.retransmission_queue.take_back()  # into chunks of the other kind
         self._learn(peer)
 
     def _learn(self, peer: PeerSetup) -> None:
         config = self._config
         self.peer = peer
-        self.capabilities = SUPPORTED & peer.capabilities
+        # larger packets would leave a peer with a small window waiting for room for a single one
+        self.path_mtu_discovery.limit(peer.a_rwnd >> 2)
+        self.capabilities = offered(config) & peer.capabilities
+        interleaving = self.capabilities.interleaving
+        self._send_queue.use_interleaving(interleaving)
+        self.retransmission_queue.partial_reliability = self.capabilities.partial_reliability
         # RFC 9260 §5.1.1: each direction has what both ends can do
         self.outbound_streams = min(config.outbound_streams, peer.inbound_streams)
         self.inbound_streams = min(config.inbound_streams, peer.outbound_streams)
         self.data_receiver = DataReceiver(
-            config, initial_tsn=peer.initial_tsn, inbound_streams=self.inbound_streams
+            config,
+            initial_tsn=peer.initial_tsn,
+            inbound_streams=self.inbound_streams,
+            interleaving=interleaving,
         )
         self.stream_reset = StreamReset(
             config,
@@ -112,6 +137,7 @@ class TransmissionControlBlock:
             rto=self.rto,
             on_incoming_reset=self._on_incoming_reset,
             on_outgoing_reset=self._on_outgoing_reset,
+            tell=self._on_reconfigured,
         )
 
     def populate_tie_tags(self, rng: Random) -> None:
@@ -123,5 +149,6 @@ class TransmissionControlBlock:
         self._config = config
         self.heartbeat.replace_config(config, now)
         self.retransmission_queue.replace_config(config)
+        self.path_mtu_discovery.replace_config(config, now, running=self.heartbeat.running)
         self.data_receiver.replace_config(config)
         self.stream_reset.replace_config(config)

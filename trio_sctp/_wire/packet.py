@@ -38,6 +38,7 @@ _unpack_data = DATA_LAYOUT.unpack_from
 _unpack_i_data = I_DATA_LAYOUT.unpack_from
 _unpack_chunk_header = Struct(">BBH").unpack_from
 _new_data = Data.__new__
+_new_i_data = IData.__new__
 
 
 def encode_packet(
@@ -112,10 +113,18 @@ def decode_chunks(packet: bytes) -> list[Chunk]:
         elif kind == 64 and end - offset >= 20:
             _, flags, length, tsn, stream_id, _, mid, shared = _unpack_i_data(packet, offset)
             if 20 <= length <= end - offset:
-                payload = packet[offset + 20 : offset + length]
-                bits = FRAGMENT_FLAGS[flags & 15]
-                fsn, ppid = (0, shared) if bits[1] else (shared, 0)
-                chunks.append(IData(tsn, stream_id, mid, fsn, ppid, payload, *bits))
+                interleaved = _new_i_data(IData)  # as with Data
+                interleaved.tsn = tsn
+                interleaved.stream_id = stream_id
+                interleaved.mid = mid
+                unordered, beginning, ending, immediate = FRAGMENT_FLAGS[flags & 15]
+                interleaved.fsn, interleaved.ppid = (0, shared) if beginning else (shared, 0)
+                interleaved.payload = packet[offset + 20 : offset + length]
+                interleaved.unordered = unordered
+                interleaved.beginning = beginning
+                interleaved.ending = ending
+                interleaved.immediate = immediate
+                chunks.append(interleaved)
                 offset += length + 3 & ~3
                 continue
         chunk, offset = _decode_any(packet, offset, end)

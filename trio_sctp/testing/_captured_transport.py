@@ -43,6 +43,14 @@ class CapturedTransport(DatagramTransport):
         return self.transport.protects_integrity
 
     @property
+    def never_fragments(self) -> bool:
+        return self.transport.never_fragments
+
+    @property
+    def datagram_overhead(self) -> int:
+        return self.transport.datagram_overhead
+
+    @property
     def remote_address(self) -> Any:
         """That of the transport inside, None if it has none."""
         return getattr(self.transport, "remote_address", None)
@@ -50,6 +58,15 @@ class CapturedTransport(DatagramTransport):
     async def send_batch(self, datagrams: Sequence[bytes]) -> None:
         self._capture(datagrams, sent=True)
         await self.transport.send_batch(datagrams)
+
+    def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
+        sent = self.transport.send_batch_nowait(datagrams)
+        self._capture(datagrams[:sent], sent=True)
+        return sent
+
+    async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
+        self._capture(datagrams, sent=True)
+        await self.transport.send_fragmented(datagrams)
 
     async def receive_batch(self) -> list[bytes]:
         datagrams = await self.transport.receive_batch()

@@ -158,23 +158,29 @@ class EmulatedLink:
         self.statistics.delivered_bytes += sum(map(len, arrived))
         return arrived
 
-    def push(self, datagram: bytes, now: float) -> None:
-        """Send one datagram at time ``now``."""
+    def push(self, datagram: bytes, now: float, *, fragment: bool = False) -> None:
+        """Send one datagram at time ``now``; in pieces if it exceeds the MTU and ``fragment`` is set.
+
+        All pieces have to get through for it to arrive.
+        """
         size = len(datagram)
         statistics = self.statistics
         statistics.sent += 1
         statistics.sent_bytes += size
         conditions = self.conditions
+        pieces = 1
         if conditions.mtu is not None and size > conditions.mtu:
-            statistics.too_long += 1
-            return
+            if not fragment or not conditions.mtu:
+                statistics.too_long += 1
+                return
+            pieces = -(-size // conditions.mtu)
         if conditions.rate is not None:
             backlog = max(self._line_free_at - now, 0.0) * conditions.rate
             if conditions.queue is not None and backlog + size > conditions.queue:
                 statistics.queue_dropped += 1
                 return
             now = self._line_free_at = max(self._line_free_at, now) + size / conditions.rate
-        if self._is_lost():
+        if any(self._is_lost() for _ in range(pieces)):
             statistics.lost += 1
             return
         if conditions.corrupt and size and self._random.random() < conditions.corrupt:

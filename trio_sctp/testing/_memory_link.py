@@ -63,20 +63,34 @@ class LinkEnd(DatagramTransport):
     def max_datagram_size(self) -> int:
         return 65535
 
+    @property
+    def never_fragments(self) -> bool:
+        """True: what exceeds the MTU vanishes, but see `send_fragmented`."""
+        return True
+
+    async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
+        """Send in pieces of the MTU, which arrive as one or, if a piece is lost, not at all."""
+        await trio.lowlevel.checkpoint()
+        self._push(datagrams, fragment=True)
+
     async def send_batch(self, datagrams: Sequence[bytes]) -> None:
         await trio.lowlevel.checkpoint()
         self.send_batch_nowait(datagrams)
 
-    def send_batch_nowait(self, datagrams: Sequence[bytes]) -> None:
+    def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
         """Send without a checkpoint; raises `trio.ClosedResourceError` after this end was
         closed.
         """
+        self._push(datagrams, fragment=False)
+        return len(datagrams)
+
+    def _push(self, datagrams: Sequence[bytes], *, fragment: bool) -> None:
         if self._closed:
             raise trio.ClosedResourceError(f"{self!r} was closed")
         now = trio.current_time()
         push = self.outgoing.push
         for datagram in datagrams:
-            push(datagram, now)
+            push(datagram, now, fragment=fragment)
         self._peer._arrivals_changed()
 
     async def receive(self) -> bytes:

@@ -47,6 +47,8 @@ class DataReceiver:
     __slots__ = (
         "_chunk_type",
         "_config",
+        "_ended_numbering_at",
+        "_numbering_from",
         "_packets_per_sack",
         "_packets_unacknowledged",
         "_queue",
@@ -92,6 +94,8 @@ class DataReceiver:
         self.duplicate_chunks = 0
         self.dropped_chunks = 0
         """Chunks that were new and not taken: outside the window, or nonsensically far ahead."""
+        self._numbering_from: int | None = None
+        self._ended_numbering_at: int | None = None
         self._saw_data = False
         self._sack_now = False
         self._packets_unacknowledged = 0
@@ -132,6 +136,11 @@ class DataReceiver:
         old = tracker.cumulative_tsn_ack
         new = unwrap32(chunk.new_cumulative_tsn, old)
         self._saw_data = True  # for SACKs it counts as DATA does
+        if new - old >= 1 << 30 and self._ended_numbering_at is not None:
+            before = (self._ended_numbering_at - new) & MASK32
+            if before < 1 << 30:  # it was sent before the last TSN reset
+                self.dropped_chunks += 1
+                return None
         if tracker.above:
             self._sack_now = True
         if tracker.forward(new):
@@ -235,6 +244,33 @@ class DataReceiver:
     def reset_streams(self, stream_ids: Collection[int] | None) -> None:
         """Expect SSN or MID 0 next on these streams (None: all); release what was held back."""
         self._queue.reset_streams(stream_ids or ())
+
+    # -- new numbers for everything (RFC 6525 §5.2.4 and §5.2.7 H5) ----------------------------------
+
+    def hold_back(self) -> None:
+        """From the next TSN on the peer may count anew: let messages wait until that is known."""
+        if self._numbering_from is None:
+            self._numbering_from = self._tracker.highest_tsn + 1
+        self._queue.hold_back(max(self._tracker.highest_tsn, self._numbering_from - 1))
+
+    def end_hold_back(self, *, for_good: bool = False) -> None:
+        """The peer counts as before, for now or (``for_good``) until further notice."""
+        if for_good:
+            self._numbering_from = None
+        self._queue.end_hold_back()
+
+    def end_numbering(self, next_tsn: int) -> None:
+        """The peer's messages from a TSN on, as on the wire, have new numbers: finish the old ones.
+
+        What comes after that TSN is held back until `end_hold_back`.
+        """
+        expected = self._tracker.cumulative_tsn_ack + 1
+        self._ended_numbering_at = expected - 1
+        first = self._numbering_from if self._numbering_from is not None else expected
+        tsn = first + ((next_tsn - first) & MASK32)
+        if tsn > expected:
+            self._tracker.forward(tsn - 1)
+        self._queue.end_numbering(tsn)
 
     def replace_config(self, config: Config) -> None:
         """Go on with other values; those of `FIXED_BY_INIT` are the same."""

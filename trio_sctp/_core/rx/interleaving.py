@@ -157,7 +157,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
         message = _new_message(
             Message, (stream_id, chunk.ppid, payload, unordered, mid, wire, wire)
         )
-        if not self._waiting and self._deferred is None:
+        if not self._waiting and not self._holding:
             expected = self._expected.get(stream_id, 0)
             if unordered or mid == expected & MASK32:
                 if not unordered:
@@ -186,13 +186,51 @@ class InterleavedReassemblyQueue(MessageOrdering):
                 if not partial.by_mid:
                     del self._partial[stream_id, unordered]
             if not unordered:
-                self._skip(stream_id, mid)
+                self._skip(stream_id, mid, new_cumulative_tsn)
+
+    def _drop_unfinished_before(self, tsn: int) -> None:
+        for key, siblings in list(self._partial.items()):
+            for mid, partial in list(siblings.by_mid.items()):
+                if partial.first_tsn < tsn:
+                    siblings.remove(mid)
+                    self._uncharge(partial)
+            if not siblings.by_mid:
+                del self._partial[key]
 
     def _add_fragment(self, chunk: IData, tsn: int) -> str | None:
         key = chunk.stream_id, chunk.unordered
         siblings = self._partial.get(key)
         if siblings is None:
             siblings = self._partial[key] = _PartialMessages(chunk.mid)
+            return self._place_fragment(chunk, tsn, siblings)
+        # The usual case: the next fragment of a message of which all came in order.
+        partial = siblings.by_mid.get(chunk.mid)  # nothing is found where it has wrapped
+        if (
+            partial is None
+            or chunk.fsn != len(partial.parts)
+            or chunk.beginning
+            or tsn < partial.last_tsn
+            or partial.early
+        ):
+            return self._place_fragment(chunk, tsn, siblings)
+        payload = chunk.payload
+        size = len(payload)
+        charge = FRAGMENT_OVERHEAD + size
+        self.charge += charge
+        self.unfinished += charge
+        self._partial_charge += charge
+        partial.parts.append(payload)
+        partial.size += size
+        partial.highest_fsn = chunk.fsn
+        partial.last_tsn = tsn
+        if partial.size > self._max_message_size:
+            return TOO_LONG
+        if chunk.ending:
+            self._remove(siblings, chunk.mid, key)
+            self._complete(partial, chunk)
+        return None
+
+    def _place_fragment(self, chunk: IData, tsn: int, siblings: _PartialMessages) -> str | None:
         mid = unwrap32(chunk.mid, siblings.reference)
         partial = siblings.get(mid, tsn)
         charge = FRAGMENT_OVERHEAD + len(chunk.payload)
@@ -207,11 +245,14 @@ class InterleavedReassemblyQueue(MessageOrdering):
         if partial.size > self._max_message_size:
             return TOO_LONG
         if partial.whole:
-            siblings.remove(mid)
-            if not siblings.by_mid:
-                del self._partial[key]
+            self._remove(siblings, mid, (chunk.stream_id, chunk.unordered))
             self._complete(partial, chunk)
         return None
+
+    def _remove(self, siblings: _PartialMessages, mid: int, key: tuple[int, bool]) -> None:
+        siblings.remove(mid)
+        if not siblings.by_mid:
+            del self._partial[key]
 
     def _complete(self, partial: _PartialMessage, chunk: IData) -> None:
         self._uncharge(partial)

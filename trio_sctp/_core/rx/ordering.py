@@ -36,6 +36,9 @@ class MessageOrdering(ABC):
         "_epochs",
         "_expected",
         "_held_back",
+        "_held_skips",
+        "_hold_after",
+        "_holding",
         "_waiting",
         "charge",
         "ready",
@@ -55,7 +58,10 @@ class MessageOrdering(ABC):
         self._epochs: dict[int, int] = {}  # stream id: first number, if not 0 and messages wait
         self._waiting: dict[int, list[tuple[int, int, Message]]] = {}  # heaps: number, last TSN
         self._deferred: tuple[frozenset[int], int] | None = None
+        self._hold_after: int | None = None
+        self._holding = False  # one of these two says that messages are to be held back
         self._held_back: list[tuple[Message, int, int]] = []
+        self._held_skips: list[tuple[int, int, int]] = []
 
     @abstractmethod
     def add(self, chunk: Any, tsn: int) -> str | None:
@@ -123,8 +129,14 @@ class MessageOrdering(ABC):
                 self._epochs.pop(stream_id, None)
         self._expected[stream_id] = expected
 
-    def _skip(self, stream_id: int, sequence_number: int) -> None:
-        """Wait no longer for numbers up to this one, as on the wire (RFC 3758 §3.6)."""
+    def _skip(self, stream_id: int, sequence_number: int, tsn: int) -> None:
+        """Wait no longer for numbers up to this one, as on the wire (RFC 3758 §3.6).
+
+        ``tsn`` is what the peer has abandoned up to.
+        """
+        if self._hold_after is not None and tsn > self._hold_after:
+            self._held_skips.append((stream_id, sequence_number, tsn))
+            return
         expected = self._next(stream_id)
         ahead = (sequence_number - expected) & self.sequence_mask
         if ahead <= self.sequence_mask >> 1:  # otherwise it is behind: delivered or skipped before
@@ -132,8 +144,12 @@ class MessageOrdering(ABC):
 
     def _is_behind(self, stream_id: int, sequence_number: int) -> bool:
         """Whether that number, as on the wire, was delivered or skipped."""
+        half = self.sequence_mask >> 1
         ahead = (sequence_number - self._next(stream_id)) & self.sequence_mask
-        return ahead > self.sequence_mask >> 1
+        return ahead > half or any(
+            held == stream_id and (skipped - sequence_number) & self.sequence_mask <= half
+            for held, skipped, _ in self._held_skips
+        )
 
     def _throw_away(self, message: Message) -> None:
         """Forget a message that was waiting."""
@@ -145,6 +161,7 @@ class MessageOrdering(ABC):
     def defer_reset(self, stream_ids: Collection[int], last_tsn: int) -> None:
         """Hold back messages of these streams (none: all) that begin after a TSN (step E2)."""
         self._deferred = frozenset(stream_ids), last_tsn
+        self._holding = True
 
     def reset_streams(self, stream_ids: Collection[int]) -> None:
         """Expect number 0 next on these streams (none: on all); release what was held back."""
@@ -154,10 +171,17 @@ class MessageOrdering(ABC):
         else:
             self._expected.clear()
         self._deferred = None
-        held_back, self._held_back = self._held_back, []  # step E4
+        self._release_held_back()  # step E4
+
+    def _release_held_back(self) -> None:
+        self._holding = self._deferred is not None or self._hold_after is not None
+        held_back, self._held_back = self._held_back, []
         for message, first_tsn, last_tsn in held_back:
             self.unfinished -= HELD_OVERHEAD + len(message.payload)
             self._finish(message, first_tsn, last_tsn)
+        held_skips, self._held_skips = self._held_skips, []
+        for skip in held_skips:
+            self._skip(*skip)
 
     def _reset(self, stream_id: int) -> None:
         """Begin an epoch: its numbers are those from the next multiple of the number space on.
@@ -179,7 +203,45 @@ class MessageOrdering(ABC):
             self._release(stream_id, epoch, epoch - 1)
 
     def _is_held_back(self, stream_id: int, first_tsn: int) -> bool:
+        if not self._holding:
+            return False
+        if self._hold_after is not None and first_tsn > self._hold_after:
+            return True
         if self._deferred is None:
             return False
         stream_ids, last_tsn = self._deferred
         return first_tsn > last_tsn and (not stream_ids or stream_id in stream_ids)
+
+    # -- new numbers for everything (RFC 6525 §5.2.4 and §5.2.7 H5) ----------------------------------
+
+    def hold_back(self, last_tsn: int) -> None:
+        """Hold back all messages that begin after a TSN: their numbers may be new ones."""
+        self._hold_after = last_tsn
+        self._holding = True
+
+    def end_hold_back(self) -> None:
+        """The numbers are still the old ones."""
+        self._hold_after = None
+        self._release_held_back()
+
+    def end_numbering(self, next_tsn: int) -> None:
+        """The peer's messages from this TSN on have new numbers: deliver what came before.
+
+        Of that, what has its turn only after a message that never comes is delivered, too, and what
+        is not whole is thrown away, as a FORWARD TSN for all streams would ask (step G4).
+        """
+        self._hold_after = next_tsn - 1
+        self._release_held_back()
+        for heap in self._waiting.values():
+            while heap:
+                message = heappop(heap)[2]
+                self.unfinished -= HELD_OVERHEAD + len(message.payload)
+                self.ready.append(message)
+        self._waiting.clear()
+        self._epochs.clear()
+        self._expected.clear()
+        self._drop_unfinished_before(next_tsn)
+
+    @abstractmethod
+    def _drop_unfinished_before(self, tsn: int) -> None:
+        """Throw away what is not whole of messages that began before a TSN."""

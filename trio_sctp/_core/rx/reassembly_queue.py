@@ -117,7 +117,7 @@ class ReassemblyQueue(MessageOrdering):
         """Take in a chunk whose TSN is new; return in words what makes it a protocol violation."""
         if chunk.beginning and chunk.ending:
             # The usual cases first: a whole message in its turn ...
-            if not self._by_last and not self._waiting and self._deferred is None:
+            if not self._by_last and not self._waiting and not self._holding:
                 payload = chunk.payload
                 stream_id, ssn = chunk.stream_id, chunk.ssn
                 unordered = chunk.unordered
@@ -176,11 +176,16 @@ class ReassemblyQueue(MessageOrdering):
                 self._drop_run(run)
                 self._orphaned_tsn = max(self._orphaned_tsn, run.last_tsn)
         for stream_id, ssn in streams:
-            self._skip(stream_id, ssn)
+            self._skip(stream_id, ssn, new_cumulative_tsn)
         # A message cut exactly at the new point is given up if its turn has passed.
         last = self._by_last.get(new_cumulative_tsn)
         if last is not None and not last.unordered and self._is_behind(last.stream_id, last.ssn):
             self._drop_run(last)
+
+    def _drop_unfinished_before(self, tsn: int) -> None:
+        for run in [run for run in self._by_first.values() if run.first_tsn < tsn]:
+            self._drop_run(run)
+        self._orphaned_tsn = tsn - 1
 
     # -- whole messages ----------------------------------------------------------------------------
 

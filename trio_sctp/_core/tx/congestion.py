@@ -24,9 +24,15 @@ class CongestionController:
     def restart(self, pmdcs: int) -> None:
         """Begin as on a new path (§7.2.5).  ``pmdcs`` is the path's maximum DATA chunk size."""
         self.pmdcs = pmdcs
-        self.cwnd = min(4 * pmdcs, max(2 * pmdcs, 4404))  # §7.2.1
+        self.cwnd = _initial(pmdcs)
         self.ssthresh = 2**32
         self.partial_bytes_acked = 0
+
+    def set_pmdcs(self, pmdcs: int) -> None:
+        """Packets have another size now.  Larger ones do not let more bytes out (RFC 8899 §3)."""
+        if pmdcs < self.pmdcs:  # as many packets as before, where that was few
+            self.cwnd = min(self.cwnd, max(pmdcs * (self.cwnd // self.pmdcs), _initial(pmdcs)))
+        self.pmdcs = pmdcs
 
     def replace_config(self, config: Config) -> None:
         self._config = config
@@ -75,3 +81,8 @@ class CongestionController:
         while idle >= rto and self.cwnd > floor:
             self.cwnd = max(self.cwnd // 2, floor)
             idle -= rto
+
+
+def _initial(pmdcs: int) -> int:
+    """The initial cwnd (§7.2.1)."""
+    return min(4 * pmdcs, max(2 * pmdcs, 4404))

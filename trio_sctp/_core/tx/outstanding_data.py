@@ -9,26 +9,38 @@ A SACK costs what it newly acknowledges plus its gap blocks, whatever a peer put
   TSN below the highest one that it newly acknowledges (HTNA).  Hence a TSN has three of them exactly if
   it is below the third highest HTNA seen so far.  That mark only ever rises, and a pointer that follows
   it visits each TSN once.
+* Chunks of an abandoned message (RFC 3758) stay until the peer's cumulative TSN ack has passed them,
+  but count as acknowledged at once: they are neither in flight nor sent again.
 * Data that a peer has taken back may be acknowledged and taken back again for the price of one small
   SACK.  After `MAX_RENEGED_CHUNKS` a peer's gap ack blocks are ignored: they are advisory (§7.1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .send_queue import OutgoingMessage
 
-__all__ = ["ACKED", "IN_FLIGHT", "MARKED", "OutstandingChunk", "OutstandingData", "Range"]
+__all__ = [
+    "ABANDONED",
+    "ACKED",
+    "IN_FLIGHT",
+    "MARKED",
+    "OutstandingChunk",
+    "OutstandingData",
+    "Range",
+]
 
 IN_FLIGHT: Final = 0
 ACKED: Final = 1
 """Acknowledged by a gap ack block; the peer may still take that back."""
 MARKED: Final = 2
 """To be retransmitted, and not in flight until then."""
+ABANDONED: Final = 3
+"""Given up with its message (RFC 3758 §3.4): as good as acknowledged."""
 
 MISS_INDICATIONS = 3
 MAX_RENEGED_CHUNKS = 2**16
@@ -59,12 +71,14 @@ class OutstandingData:
         "_marked",
         "_reneged_chunks",
         "_scanned",
+        "abandoned_count",
         "acked_messages",
         "chunks",
         "cumulative_tsn_ack",
         "flight_payload",
         "flight_size",
         "gap_ranges",
+        "lost",
         "marked_count",
         "next_tsn",
     )
@@ -79,6 +93,9 @@ class OutstandingData:
         """User data in flight, as the peer's receiver window counts it."""
         self.gap_ranges: list[Range] = []
         self.marked_count = 0
+        self.abandoned_count = 0
+        self.lost: list[OutstandingChunk] = []
+        """Chunks of messages with a policy that were marked; whoever reads it clears it."""
         self.acked_messages: list[OutgoingMessage] = []
         """Messages that the peer has wholly; whoever reads it clears it."""
         self._marked: list[int] = []  # a heap; may hold TSNs that were acknowledged since
@@ -93,6 +110,8 @@ class OutstandingData:
         self.next_tsn = tsn + 1
         self.flight_size += len(wire)
         self.flight_payload += payload_size
+        if message.policy is not None:
+            message.policy.tsns.append(tsn)
 
     # -- acknowledgements --------------------------------------------------------------------------
 
@@ -100,7 +119,7 @@ class OutstandingData:
         """Everything up to here has arrived; returns the bytes that this newly acknowledges."""
         pop = self.chunks.pop
         finished = self.acked_messages
-        flight = flight_payload = marked = marked_size = 0
+        flight = flight_payload = marked = marked_size = abandoned = 0
         for tsn in range(self.cumulative_tsn_ack + 1, cumulative_tsn_ack + 1):
             chunk = pop(tsn)
             payload_size = chunk.payload_size
@@ -110,6 +129,8 @@ class OutstandingData:
             elif chunk.state == MARKED:
                 marked += 1
                 marked_size += len(chunk.wire)
+            elif chunk.state == ABANDONED:
+                abandoned += 1
             message = chunk.message
             message.unacked = unacked = message.unacked - payload_size
             if not unacked:
@@ -117,6 +138,7 @@ class OutstandingData:
         self.flight_size -= flight
         self.flight_payload -= flight_payload
         self.marked_count -= marked
+        self.abandoned_count -= abandoned
         self.cumulative_tsn_ack = cumulative_tsn_ack
         if self.gap_ranges and self.gap_ranges[0][0] <= cumulative_tsn_ack:
             self.gap_ranges = _above(self.gap_ranges, cumulative_tsn_ack)
@@ -141,12 +163,15 @@ class OutstandingData:
             for tsn in range(first, last + 1):
                 chunk = chunks[tsn]
                 size = len(chunk.wire)
-                newly_acked += size
                 if chunk.state == IN_FLIGHT:
                     self.flight_size -= size
                     self.flight_payload -= chunk.payload_size
-                else:
+                elif chunk.state == MARKED:
                     self.marked_count -= 1
+                else:  # abandoned; it was not lost, however (RFC 3758 §3.5 A2, F5)
+                    chunk.fast_retransmitted = True
+                    continue
+                newly_acked += size
                 chunk.state = ACKED
             htna = last
         reneged = _subtract(old, ranges)
@@ -159,7 +184,9 @@ class OutstandingData:
         for first, last in reneged:
             self._reneged_chunks += last - first + 1
             for tsn in range(first, last + 1):
-                self._put_in_flight(self.chunks[tsn])
+                chunk = self.chunks[tsn]
+                if chunk.state == ACKED:
+                    self._put_in_flight(chunk)
         # earlier miss indications were not for these: count anew
         self._htna.clear()
         self._scanned = min(self._scanned, reneged[0][0])
@@ -193,11 +220,16 @@ class OutstandingData:
         for tsn in range(max(self._scanned, self.cumulative_tsn_ack + 1), end):
             chunk = self.chunks[tsn]
             # step 5: no chunk is fast retransmitted twice
-            if chunk.state == IN_FLIGHT and not chunk.fast_retransmitted:
-                chunk.fast_retransmitted = True
+            if chunk.fast_retransmitted:
+                continue
+            if chunk.state == IN_FLIGHT:
                 self._mark(chunk)
                 heappush(self._marked, tsn)
-                found = True
+            elif chunk.state != ABANDONED:
+                continue
+            # RFC 3758 §3.5 F5: a loss is a sign of congestion, abandoned or not
+            chunk.fast_retransmitted = True
+            found = True
         self._scanned = max(self._scanned, end)
         return found
 
@@ -221,6 +253,15 @@ class OutstandingData:
         self.marked_count += 1
         self.flight_size -= len(chunk.wire)
         self.flight_payload -= chunk.payload_size
+        if chunk.message.policy is not None:
+            self.lost.append(chunk)
+
+    def mark_again(self, tsn: int) -> None:
+        """A chunk that the peer had acknowledged and has taken back counts as lost at once."""
+        chunk = self.chunks[tsn]
+        if chunk.state == IN_FLIGHT:
+            self._mark(chunk)
+            heappush(self._marked, tsn)
 
     def _put_in_flight(self, chunk: OutstandingChunk) -> None:
         chunk.state = IN_FLIGHT
@@ -242,6 +283,45 @@ class OutstandingData:
         heappop(self._marked)
         self.marked_count -= 1
         self._put_in_flight(chunk)
+        if chunk.message.policy is not None:
+            chunk.message.policy.count_retransmission(chunk.tsn)
+
+    # -- abandoned messages (RFC 3758) -------------------------------------------------------------
+
+    def abandon(self, message: OutgoingMessage, tsns: Iterable[int], unsent: int) -> None:
+        """Give up all chunks of a message, and its last ``unsent`` bytes that no chunk was made of.
+
+        These get one TSN: the peer may have all that was sent, and only by missing something does
+        it learn that the message ends there (what it would take for the same message otherwise, is
+        the next one).
+        """
+        chunks = self.chunks
+        for tsn in tsns:
+            chunk = chunks.get(tsn)
+            if chunk is not None:
+                self._abandon(chunk)
+        if unsent:
+            tsn = self.next_tsn
+            chunks[tsn] = chunk = OutstandingChunk(tsn, b"", unsent, message)
+            chunk.state = ABANDONED
+            chunk.fast_retransmitted = True  # it cannot be lost
+            self.next_tsn = tsn + 1
+            self.abandoned_count += 1
+
+    def is_abandoned(self, tsn: int) -> bool:
+        chunk = self.chunks.get(tsn)
+        return chunk is not None and chunk.state == ABANDONED
+
+    def _abandon(self, chunk: OutstandingChunk) -> None:
+        if chunk.state == IN_FLIGHT:
+            self.flight_size -= len(chunk.wire)
+            self.flight_payload -= chunk.payload_size
+        else:
+            self.marked_count -= chunk.state == MARKED
+            chunk.fast_retransmitted = True  # that it was lost, or not, has had its effect
+        chunk.state = ABANDONED
+        chunk.wire = b""
+        self.abandoned_count += 1
 
 
 def _above(ranges: Sequence[Range], tsn: int) -> list[Range]:

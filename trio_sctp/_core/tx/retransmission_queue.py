@@ -11,17 +11,28 @@ import math
 from typing import TYPE_CHECKING
 
 from ..._wire.chunks import Sack
-from ..._wire.data_chunks import BEGINNING, DATA_HEADER_SIZE, IMMEDIATE, encode_data
+from ..._wire.data_chunks import (
+    BEGINNING,
+    DATA_HEADER_SIZE,
+    IMMEDIATE,
+    encode_data,
+    encode_i_data,
+)
 from ..._wire.packet import COMMON_HEADER_SIZE
 from ..._wire.serial import MASK32, unwrap32
 from ..config import Config
+from ..events import Outcome
 from ..timer import Timer
 from .congestion import CongestionController
-from .outstanding_data import OutstandingData, Range
+from .forward_tsn import ForwardTsnSender
+from .outstanding_data import MARKED, OutstandingData, Range
 from .send_queue import SendQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ..rto import RetransmissionTimeout
+    from .send_queue import OutgoingMessage
 
 __all__ = ["RetransmissionQueue"]
 
@@ -30,12 +41,15 @@ class RetransmissionQueue:
     """Sends an association's data and brings it to the peer in spite of losses."""
 
     __slots__ = (
+        "_abandoning",
+        "_acked_before_reset",
         "_burst_is_over",
         "_burst_limit",
         "_config",
         "_cwnd_was_full",
         "_data",
         "_fast_retransmit_due",
+        "_forward_tsn",
         "_last_sent_at",
         "_least_fragment",
         "_one_packet_only",
@@ -52,10 +66,12 @@ class RetransmissionQueue:
         "congestion",
         "invalid_sacks",
         "never_sent_acknowledged",
+        "partial_reliability",
         "peer_rwnd",
         "retransmitted_chunks",
         "shutdown_pending",
         "t3_rtx",
+        "tsn_reset_pending",
         "unacknowledged_messages",
     )
 
@@ -72,21 +88,28 @@ class RetransmissionQueue:
         self._config = config
         self._send_queue = send_queue
         self._rto = rto
-        self._pmdcs = (path_mtu - COMMON_HEADER_SIZE) & ~3  # chunks are padded
+        self._pmdcs = _pmdcs_of(path_mtu)
         # less of a message is not worth a fragment of its own at the end of a packet
         self._least_fragment = (self._pmdcs - DATA_HEADER_SIZE) >> 1
         self._data = OutstandingData(initial_tsn)
+        self._forward_tsn = ForwardTsnSender(self._data, path_mtu)
+        self.partial_reliability = False
+        """The peer understands FORWARD TSN: what was sent may be abandoned (RFC 3758)."""
+        self._abandoning = False  # something was, and the peer has not acknowledged that
         self.congestion = CongestionController(config, pmdcs=self._pmdcs)
         self.peer_rwnd = peer_rwnd
         """What the peer's receiver has room for beyond what is in flight."""
         self.t3_rtx = Timer("T3-rtx")
         self.shutdown_pending = False
         self.unacknowledged_messages = 0
-        """Messages that were begun and are not wholly acknowledged."""
+        """Messages that were begun and are neither wholly acknowledged nor abandoned."""
         self.retransmitted_chunks = 0
         self.invalid_sacks = 0
         self.never_sent_acknowledged = False
         """The peer has acknowledged a TSN that was never sent."""
+        self.tsn_reset_pending = False
+        """The peer may already count by the TSNs that `reset_tsn` will begin with."""
+        self._acked_before_reset: int | None = None
         self._recovery_point: int | None = None
         self._fast_retransmit_due = False
         self._burst_limit = 0
@@ -133,9 +156,23 @@ class RetransmissionQueue:
         return len(self._data.chunks)
 
     @property
+    def is_recovering(self) -> bool:
+        """What was lost is being sent again, or was and is not acknowledged yet."""
+        return (
+            self._recovery_point is not None
+            or self._one_packet_only
+            or self._data.marked_count > 0
+        )
+
+    @property
     def is_empty(self) -> bool:
-        """Nothing waits and nothing is unacknowledged."""
-        return not self.unacknowledged_messages and not self._send_queue.message_count
+        """Nothing waits and nothing is unacknowledged, not even what was abandoned."""
+        return not (self._data.chunks or self._send_queue.unsent_bytes)
+
+    @property
+    def advanced_peer_ack_point(self) -> int:
+        """The TSN that the peer's cumulative TSN ack has to come to by itself (RFC 3758 §3.5 A1)."""
+        return max(self._forward_tsn.advanced_peer_ack_point, self._data.cumulative_tsn_ack)
 
     # -- in ----------------------------------------------------------------------------------------
 
@@ -151,7 +188,7 @@ class RetransmissionQueue:
             return False
         highest = ranges[-1][1] if ranges else cumulative
         if highest >= data.next_tsn:  # §12.4: the association is to be aborted
-            self.never_sent_acknowledged = True
+            self.never_sent_acknowledged = not self._is_of_other_numbering(sack.cumulative_tsn_ack)
             return False
         advanced = cumulative > data.cumulative_tsn_ack
         acked = data.acknowledge_to(cumulative) if advanced else 0
@@ -168,7 +205,13 @@ class RetransmissionQueue:
                 htna = max(htna or 0, ranges[-1][1])
         if htna is not None and data.count_misses(htna):
             self._enter_fast_recovery()
+            self._give_up_lost(now)
         self._learn_window(sack.a_rwnd, progress, now)
+        if self._abandoning:  # RFC 3758 §3.5 A4
+            if reneged:
+                self._forward_tsn.rewind()
+                self._give_up_lost(now)
+            self._advance_peer_ack_point(now)
         self._manage_t3(advanced, reneged, now)
         return progress
 
@@ -177,7 +220,7 @@ class RetransmissionQueue:
         data = self._data
         cumulative = unwrap32(cumulative_tsn_ack, data.cumulative_tsn_ack)
         if cumulative >= data.next_tsn:  # §12.4
-            self.never_sent_acknowledged = True
+            self.never_sent_acknowledged = not self._is_of_other_numbering(cumulative_tsn_ack)
             return False
         if cumulative <= data.cumulative_tsn_ack:
             return False
@@ -188,6 +231,8 @@ class RetransmissionQueue:
         if self._recovery_point is not None and cumulative >= self._recovery_point:
             self._leave_fast_recovery()
         self._learn_window(window, acknowledged=True, now=now)
+        if self._abandoning:
+            self._advance_peer_ack_point(now)
         self._manage_t3(advanced=True, reneged=False, now=now)
         return True
 
@@ -219,6 +264,10 @@ class RetransmissionQueue:
         self._recovery_point = None
         self._fast_retransmit_due = False
         self._timed_tsn = None  # C5: Karn's rule
+        self._give_up_lost(now)
+        if self._abandoning:  # RFC 3758 §3.5 A5
+            self._advance_peer_ack_point(now)
+            self._forward_tsn.repeat()
         self.allow_burst()
 
     def allow_burst(self, acked: int = 0) -> None:
@@ -238,13 +287,113 @@ class RetransmissionQueue:
         self._config = config
         self.congestion.replace_config(config)
 
+    def set_path_mtu(self, path_mtu: int) -> None:
+        """Packets have another size from now on; chunks that exist keep theirs (§6.9)."""
+        self._pmdcs = pmdcs = _pmdcs_of(path_mtu)
+        self._least_fragment = (pmdcs - DATA_HEADER_SIZE) >> 1
+        self.congestion.set_pmdcs(pmdcs)
+        self.allow_burst()
+
+    def restart_path(self) -> None:
+        """The path is another one: nothing is known of what it carries (§7.2.5)."""
+        self.congestion.restart(self._pmdcs)
+        self._rto.restart()
+        self._timed_tsn = None
+        self.allow_burst()
+
     def adopt_peer(self, peer_rwnd: int, now: float) -> None:
         """Another incarnation of the peer answers: it has none of what was sent."""
         self._data.acknowledge_ranges([])
+        if self._abandoning:
+            self._forward_tsn.rewind()
         self.mark_all_for_retransmission(now)
         self.peer_rwnd = peer_rwnd
         self._window_closed = False
         self._end_probing()
+
+    def take_back(self) -> None:
+        """All that is outstanding goes back to the send queue, to be cut into chunks anew."""
+        data = self._data
+        messages = dict.fromkeys([chunk.message for chunk in data.chunks.values()])
+        self._data = OutstandingData(data.cumulative_tsn_ack + 1)
+        self._forward_tsn.restart(self._data)
+        self._abandoning = False
+        self.unacknowledged_messages -= sum(not message.abandoned for message in messages)
+        self._send_queue.take_back(messages)
+
+    def reset_tsn(self, next_tsn: int) -> None:
+        """Go on with a TSN, as on the wire, that the peer chose (RFC 6525 §5.2.7 H5).
+
+        Nothing is outstanding then.
+        """
+        self.tsn_reset_pending = False
+        self._acked_before_reset = self._data.cumulative_tsn_ack
+        expected = self._data.next_tsn
+        self._data = OutstandingData(expected + ((next_tsn - expected) & MASK32))
+        self._forward_tsn.restart(self._data)
+
+    def _is_of_other_numbering(self, cumulative_tsn_ack: int) -> bool:
+        """Whether what seems to acknowledge the future was sent on the other side of a TSN reset."""
+        if self.tsn_reset_pending:
+            return True  # it has overtaken the peer's answer
+        before = self._acked_before_reset
+        return before is not None and (before - cumulative_tsn_ack) & MASK32 < 1 << 30
+
+    # -- messages given up (RFC 3758) ----------------------------------------------------------------
+
+    def expire(self, now: float) -> None:
+        """Give up the messages whose lifetime has ended (§4.1 TR3 to TR5).
+
+        One that was sent is not, as long as it may have arrived: it is when it turns out to be lost.
+        """
+        queue = self._send_queue
+        for message in queue.policies.expired(now):
+            if not message.offset:
+                queue.abandon(message, Outcome.ABANDONED_LIFETIME)
+            elif self.partial_reliability and self._is_to_be_sent(message):
+                self._abandon(message, Outcome.ABANDONED_LIFETIME)
+        if self._abandoning:
+            self._advance_peer_ack_point(now)
+
+    def streams_were_reset(self, stream_ids: Collection[int]) -> None:
+        """The peer has reset streams that we send on (none: all)."""
+        self._forward_tsn.streams_were_reset(stream_ids)
+
+    def _is_to_be_sent(self, message: OutgoingMessage) -> bool:
+        """A part of a message that was begun waits to be sent, for the first time or again."""
+        if message.offset < len(message.payload):
+            return True
+        assert message.policy is not None
+        chunks = map(self._data.chunks.get, message.policy.tsns)
+        return any(chunk is not None and chunk.state == MARKED for chunk in chunks)
+
+    def _give_up_lost(self, now: float) -> None:
+        """Abandon messages that were found lost and must not be sent again (RFC 7496 §3.1)."""
+        data = self._data
+        if not data.lost:
+            return
+        lost, data.lost = data.lost, []
+        for chunk in lost if self.partial_reliability else ():
+            policy = chunk.message.policy
+            if policy is not None and chunk.state == MARKED:
+                reason = policy.forbids_to_repeat(chunk.tsn, now)
+                if reason is not None:
+                    self._abandon(chunk.message, reason)
+
+    def _abandon(self, message: OutgoingMessage, reason: Outcome) -> None:
+        """Give up a message that was begun, as a whole (§3.5 A2, A3)."""
+        assert message.policy is not None
+        unsent = self._send_queue.abandon(message, reason)
+        self._data.abandon(message, message.policy.tsns, unsent)
+        self.unacknowledged_messages -= 1
+        self._abandoning = True
+        if self._timed_tsn is not None and self._data.is_abandoned(self._timed_tsn):
+            self._timed_tsn = None  # what acknowledges it will not have been sent for it
+
+    def _advance_peer_ack_point(self, now: float) -> None:
+        self._abandoning = self._data.abandoned_count > 0
+        round_trip = self._rto.rto if self._rto.srtt is None else self._rto.srtt
+        self._forward_tsn.update(self._send_queue.interleaving, now, round_trip)
 
     # -- out ---------------------------------------------------------------------------------------
 
@@ -253,6 +402,10 @@ class RetransmissionQueue:
         data, queue = self._data, self._send_queue
         chunks: list[bytes] = []
         room &= ~3  # chunks are padded
+        forward_tsn = b""
+        if self._forward_tsn.due:  # it goes with DATA if there is any (RFC 3758 §3.5 F2)
+            forward_tsn = self._forward_tsn.chunk(room, queue.interleaving, now)
+            room -= len(forward_tsn)
         # rule B: one packet may exceed cwnd, hence this is asked once per packet
         full = data.flight_size >= self.congestion.cwnd or (
             self._one_packet_only and data.flight_size > 0  # §7.2.3
@@ -272,16 +425,22 @@ class RetransmissionQueue:
         )
         if not chunks:
             self._burst_is_over = True
+        if forward_tsn:
+            chunks.insert(0, forward_tsn)
+            if not self.t3_rtx.running:  # RFC 3758 §3.5 C5
+                self._start_t3(now)
         return chunks
 
     def _add_new_data(self, chunks: list[bytes], room: int, now: float) -> None:
         data, queue = self._data, self._send_queue
         cwnd, pmdcs, peer_rwnd = self.congestion.cwnd, self._pmdcs, self.peer_rwnd
         first_tsn, was_idle = data.next_tsn, not data.flight_size
-        while room > DATA_HEADER_SIZE and (message := queue.next_message()) is not None:
+        header_size, interleaving = queue.header_size, queue.interleaving
+        queue.start_packet()
+        while room > header_size and (message := queue.next_message()) is not None:
             size = len(message.payload) - message.offset
-            if size > room - DATA_HEADER_SIZE:
-                size = room - DATA_HEADER_SIZE
+            if size > room - header_size:
+                size = room - header_size
                 if size < self._least_fragment:
                     break
             if size > peer_rwnd and not self._may_probe(bool(chunks), now):  # rule A
@@ -292,13 +451,18 @@ class RetransmissionQueue:
             peer_rwnd -= size  # §6.2.1 B
             if (
                 peer_rwnd < pmdcs
-                or data.flight_size + DATA_HEADER_SIZE + size >= cwnd
+                or data.flight_size + header_size + size >= cwnd
                 or self.shutdown_pending
             ):
                 flags |= IMMEDIATE  # we benefit from a SACK at once (§6.1)
-            wire = encode_data(
-                flags, data.next_tsn & MASK32, message.stream_id, message.ssn, message.ppid, payload
-            )
+            tsn, stream_id = data.next_tsn & MASK32, message.stream_id
+            if not interleaving:
+                wire = encode_data(flags, tsn, stream_id, message.ssn, message.ppid, payload)
+            elif flags & BEGINNING:
+                wire = encode_i_data(flags, tsn, stream_id, message.mid, message.ppid, payload)
+            else:
+                message.fsn = fsn = message.fsn + 1
+                wire = encode_i_data(flags, tsn, stream_id, message.mid, fsn & MASK32, payload)
             data.add(wire, size, message)
             chunks.append(wire)
             room -= len(wire)
@@ -386,8 +550,8 @@ class RetransmissionQueue:
             all_acked=not data.chunks,
         )
         if data.acked_messages:
-            self.unacknowledged_messages -= len(data.acked_messages)
-            self._send_queue.acknowledged(data.acked_messages)
+            abandoned = self._send_queue.acknowledged(data.acked_messages)
+            self.unacknowledged_messages -= len(data.acked_messages) - abandoned
             data.acked_messages.clear()
 
     def _enter_fast_recovery(self) -> None:
@@ -426,3 +590,8 @@ class RetransmissionQueue:
     def _end_probing(self) -> None:
         self._probe_interval = 0.0
         self._probe_due = False
+
+
+def _pmdcs_of(path_mtu: int) -> int:
+    """The longest DATA chunk that fits into a packet (PMDCS)."""
+    return path_mtu - COMMON_HEADER_SIZE & ~3  # chunks are padded

@@ -1,23 +1,60 @@
 """Whose turn it is: the order in which streams get to send (RFC 8260 §3).
 
-A scheduler knows the streams that have something to send and nothing of what that is.  The send queue
-asks it for the next stream whenever it may choose, and tells it when a message was finished.
+A scheduler knows the streams that have something to send.  The send queue asks it for the next stream
+whenever it may choose and tells it what was sent: with interleaving that is each fragment, without it
+each message as a whole, since one that was begun has to be finished.  No step costs more than the
+logarithm of the number of active streams.
+
+Capacity is counted in bytes of chunks, headers included: a stream of tiny messages pays for what they
+take, not for what they carry.
+
+The fair schedulers keep a virtual time.  The start tag of a stream's next unit is where its last one
+ended, or the present if that is later; a unit lasts its size divided by the stream's weight.  With
+interleaving the lowest start tag is next: whoever comes with something new and has not had its share
+goes before all that have waited only for their next turn, so a short message is behind at most what is
+on its way already.  Without interleaving it is the lowest finish tag, start plus the whole message: a
+large message is begun only when its stream would have got it through by fair sharing of each byte, and
+whatever is smaller goes before it until then.  Once begun nothing can be done: it has to be finished
+(RFC 9260 §6.9), which is why messages should be no longer than 16 KB then (RFC 8831 §6.6).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..._wire.data_chunks import DATA_HEADER_SIZE
 
 if TYPE_CHECKING:
     from .send_queue import OutboundStream
 
-__all__ = ["RoundRobin", "StreamScheduler"]
+__all__ = [
+    "SCHEDULERS",
+    "FairCapacity",
+    "FirstComeFirstServed",
+    "Priority",
+    "RoundRobin",
+    "RoundRobinPerPacket",
+    "StreamScheduler",
+    "WeightedFairQueueing",
+]
+
+Entry: TypeAlias = "tuple[int, int, int, OutboundStream]"
+"""A place in a heap: two keys, a number that no other entry has, and the stream."""
+
+_UNIT = 1 << 16  # virtual time per byte of a stream of weight 1; the largest weight still moves it
 
 
 class StreamScheduler(ABC):
-    """Chooses among active streams."""
+    """Chooses among active streams.  Their `messages` are never empty."""
+
+    __slots__ = ("interleaving",)
+
+    def __init__(self, *, interleaving: bool = False) -> None:
+        self.interleaving = interleaving
+        """Fragments of messages of several streams may alternate."""
 
     @abstractmethod
     def activate(self, stream: OutboundStream) -> None:
@@ -25,23 +62,36 @@ class StreamScheduler(ABC):
 
     @abstractmethod
     def deactivate(self, stream: OutboundStream) -> None:
-        """The stream has nothing to send any more, or must not; it is active now."""
+        """The stream, active until now, must not send any more."""
 
     @abstractmethod
     def next(self) -> OutboundStream | None:
-        """The stream whose turn it is, or None if none is active."""
+        """The stream whose turn it is, or None if none is."""
 
     @abstractmethod
-    def message_finished(self, stream: OutboundStream) -> None:
-        """The last byte of a message of this stream was sent; the stream stays active."""
+    def sent(self, stream: OutboundStream, size: int) -> None:
+        """A unit of an active stream was sent, of so many bytes, and it has more to send."""
+
+    @abstractmethod
+    def sent_last(self, stream: OutboundStream, size: int) -> None:
+        """A unit of an active stream was sent and it has no more: it is not active any longer."""
+
+    def update(self, stream: OutboundStream) -> None:
+        """The priority of an active stream, or its first message, is another one."""
+        return
+
+    def start_packet(self) -> None:
+        """What is chosen from here on goes into another packet."""
+        return
 
 
 class RoundRobin(StreamScheduler):
-    """One message of each stream in turn (RFC 8260 §3.2)."""
+    """One unit of each stream in turn (RFC 8260 §3.2, SCTP_SS_RR)."""
 
     __slots__ = ("_active",)
 
-    def __init__(self) -> None:
+    def __init__(self, *, interleaving: bool = False) -> None:
+        super().__init__(interleaving=interleaving)
         # first the stream whose turn it is; every step costs the same for any number of streams
         self._active: OrderedDict[OutboundStream, None] = OrderedDict()
 
@@ -54,5 +104,231 @@ class RoundRobin(StreamScheduler):
     def next(self) -> OutboundStream | None:
         return next(iter(self._active), None)
 
-    def message_finished(self, stream: OutboundStream) -> None:
+    def sent(self, stream: OutboundStream, size: int) -> None:
         self._active.move_to_end(stream)
+
+    def sent_last(self, stream: OutboundStream, size: int) -> None:
+        del self._active[stream]
+
+
+class RoundRobinPerPacket(RoundRobin):
+    """A packet for each stream in turn (RFC 8260 §3.3, SCTP_SS_RR_PKT).
+
+    The loss of a packet holds up one stream only.  What is retransmitted is bundled by TSN all the same.
+    """
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, *, interleaving: bool = False) -> None:
+        super().__init__(interleaving=interleaving)
+        self._owner: OutboundStream | None = None  # whose packet it is
+
+    def start_packet(self) -> None:
+        owner, self._owner = self._owner, None
+        if owner is not None and owner in self._active:
+            self._active.move_to_end(owner)
+
+    def next(self) -> OutboundStream | None:
+        owner = self._owner
+        if owner is None:
+            return next(iter(self._active), None)
+        return owner if owner in self._active else None
+
+    def sent(self, stream: OutboundStream, size: int) -> None:
+        self._owner = stream
+
+    def sent_last(self, stream: OutboundStream, size: int) -> None:
+        self._owner = stream
+        del self._active[stream]
+
+
+class _Ranking(StreamScheduler):
+    """Base of those that rank the streams: the lowest key is next, the one that waited longest first.
+
+    A stream that is the only active one stays where it is.  What it sends is noted when there is
+    another one: as long as nobody competes, nothing is to be compared.
+    """
+
+    __slots__ = ("_active_count", "_alone", "_heap", "_number")
+
+    def __init__(self, *, interleaving: bool = False) -> None:
+        super().__init__(interleaving=interleaving)
+        # An entry holds as long as it is its stream's `turn`; others are thrown away when they come up.
+        self._heap: list[Entry] = []
+        self._active_count = 0
+        self._number = 0
+        self._alone = 0  # bytes that the only active stream has sent and not been charged with
+
+    @abstractmethod
+    def _key(self, stream: OutboundStream) -> int:
+        """What ranks an active stream."""
+
+    def _charge(self, stream: OutboundStream, size: int) -> int:
+        """The stream has sent so much and has more: what ranks it from now on."""
+        return self._key(stream)
+
+    def _charge_last(self, stream: OutboundStream, size: int) -> None:
+        """The stream has sent so much and has no more."""
+        return
+
+    def _note_alone(self, stream: OutboundStream) -> None:
+        """Charge the only active stream with what it has sent as such."""
+        self._alone = 0
+
+    def _begin(self, stream: OutboundStream) -> int:
+        """The stream becomes active: what ranks it among those with the same key."""
+        return 0
+
+    def activate(self, stream: OutboundStream) -> None:
+        if self._alone and (only := self.next()) is not None:
+            self._note_alone(only)
+            self._enter(only, 0)
+        self._active_count += 1
+        self._enter(stream, self._begin(stream))
+
+    def deactivate(self, stream: OutboundStream) -> None:
+        if self._alone:
+            self._note_alone(stream)
+        self._active_count -= 1
+        stream.turn = None
+        self._tidy()
+
+    def next(self) -> OutboundStream | None:
+        heap = self._heap
+        while heap:
+            entry = heap[0]
+            stream = entry[3]
+            if stream.turn is entry:
+                return stream
+            heappop(heap)
+        return None
+
+    def sent(self, stream: OutboundStream, size: int) -> None:
+        if self._active_count == 1:
+            self._alone += size
+            return
+        self._number = number = self._number + 1
+        entry = self._charge(stream, size), 0, number, stream
+        heap = self._heap
+        if heap[0] is stream.turn:
+            stream.turn = entry
+            heapreplace(heap, entry)
+        else:
+            stream.turn = entry
+            heappush(heap, entry)
+            self._tidy()
+
+    def sent_last(self, stream: OutboundStream, size: int) -> None:
+        if self._alone:
+            self._note_alone(stream)
+        self._charge_last(stream, size)
+        self._active_count -= 1
+        if self._heap[0] is stream.turn:
+            heappop(self._heap)
+        stream.turn = None
+        self._tidy()
+
+    def update(self, stream: OutboundStream) -> None:
+        self._enter(stream, 0)
+        self._tidy()
+
+    def _enter(self, stream: OutboundStream, second_key: int) -> None:
+        self._number = number = self._number + 1
+        stream.turn = entry = self._key(stream), second_key, number, stream
+        heappush(self._heap, entry)
+
+    def _tidy(self) -> None:
+        """Most of the heap is entries that hold: memory does not grow with what has happened."""
+        if len(self._heap) > 2 * self._active_count + 16:
+            self._heap = [entry for entry in self._heap if entry[3].turn is entry]
+            heapify(self._heap)
+
+
+class FirstComeFirstServed(_Ranking):
+    """All messages in the order in which the program sent them (RFC 8260 §3.1, SCTP_SS_FCFS)."""
+
+    __slots__ = ()
+
+    def _key(self, stream: OutboundStream) -> int:
+        return stream.messages[0].number
+
+
+class Priority(_Ranking):
+    """The streams of the highest priority in turn; others only while these have nothing (SCTP_SS_PRIO).
+
+    RFC 8260 §3.4.  A larger number is a higher priority, as for data channels (RFC 8831 §6.4) and other
+    than in the socket API (RFC 8260 §4.3.2).
+    """
+
+    __slots__ = ()
+
+    def _key(self, stream: OutboundStream) -> int:
+        return -stream.priority
+
+
+class FairCapacity(_Ranking):
+    """The same capacity for each stream, in bytes (RFC 8260 §3.5, SCTP_SS_FC)."""
+
+    __slots__ = ("_now",)
+
+    def __init__(self, *, interleaving: bool = False) -> None:
+        super().__init__(interleaving=interleaving)
+        self._now = 0  # the tag of what was sent last
+
+    def _weight(self, stream: OutboundStream) -> int:
+        return 1
+
+    def _key(self, stream: OutboundStream) -> int:
+        start = stream.virtual_time
+        if self.interleaving:
+            return start
+        size = DATA_HEADER_SIZE + len(stream.messages[0].payload)
+        return start + size * _UNIT // self._weight(stream)
+
+    def _begin(self, stream: OutboundStream) -> int:
+        if stream.virtual_time < self._now:
+            stream.virtual_time = self._now
+        return -self._weight(stream)  # before those that have had a turn; the heavier first
+
+    def _note_alone(self, stream: OutboundStream) -> None:
+        end = stream.virtual_time + self._alone * _UNIT // self._weight(stream)
+        stream.virtual_time = end
+        self._now = max(self._now, end)
+        self._alone = 0
+
+    def _charge(self, stream: OutboundStream, size: int) -> int:
+        weight = self._weight(stream)
+        start = stream.virtual_time
+        stream.virtual_time = end = start + size * _UNIT // weight
+        if self.interleaving:
+            if start > self._now:
+                self._now = start
+            return end
+        if end > self._now:
+            self._now = end
+        return end + (DATA_HEADER_SIZE + len(stream.messages[0].payload)) * _UNIT // weight
+
+    def _charge_last(self, stream: OutboundStream, size: int) -> None:
+        start = stream.virtual_time
+        stream.virtual_time = end = start + size * _UNIT // self._weight(stream)
+        self._now = max(self._now, start if self.interleaving else end)
+
+
+class WeightedFairQueueing(FairCapacity):
+    """Capacity by the streams' priorities as weights (RFC 8260 §3.6, SCTP_SS_WFQ)."""
+
+    __slots__ = ()
+
+    def _weight(self, stream: OutboundStream) -> int:
+        return stream.priority or 1
+
+
+SCHEDULERS: dict[str, type[StreamScheduler]] = {
+    "fcfs": FirstComeFirstServed,
+    "rr": RoundRobin,
+    "rr_pkt": RoundRobinPerPacket,
+    "prio": Priority,
+    "fc": FairCapacity,
+    "wfq": WeightedFairQueueing,
+}
+"""By the names that RFC 8260 §4.3.2 gives them, less their prefix."""

@@ -1,0 +1,80 @@
+"""Medians over runs as Markdown tables, each figure beside its ratio to one stack."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from tests.benchmarks.runner import Measurement
+
+Results = Mapping[str, Mapping[str, Sequence[Measurement]]]
+"""workload -> stack -> one measurement a run"""
+
+COLUMNS = {
+    "megabytes_per_second": ("MB/s", ".1f"),
+    "messages_per_second": ("messages/s", ",.0f"),
+    "rtt_median_us": ("RTT median µs", ".0f"),
+    "rtt_p99_us": ("RTT p99 µs", ".0f"),
+    "setup_ms": ("set-up ms", ".1f"),
+    "sender_cpu_per_gb": ("CPU s/GB sender", ".1f"),
+    "receiver_cpu_per_gb": ("CPU s/GB receiver", ".1f"),
+    "cpu_us_per_message": ("CPU µs/message", ".1f"),
+    "peak_mib": ("peak MiB", ".0f"),
+}
+
+
+def medians(runs: Sequence[Measurement]) -> dict[str, float]:
+    """The median of every figure that was measured."""
+    found = {}
+    for name in COLUMNS:
+        values = [value for run in runs if (value := getattr(run, name)) is not None]
+        if values:
+            found[name] = median(values)
+    return found
+
+
+def tables(results: Results, reference: str | None = None) -> str:
+    """One table a workload, with ratios to the stack `reference`."""
+    return "\n\n".join(
+        _table(workload, {stack: medians(runs) for stack, runs in stacks.items()}, reference)
+        for workload, stacks in results.items()
+    )
+
+
+def _table(workload: str, stacks: Mapping[str, dict[str, float]], reference: str | None) -> str:
+    columns = [name for name in COLUMNS if any(name in figures for figures in stacks.values())]
+    base = stacks.get(reference or "", {})
+    rows = [
+        [workload, *(COLUMNS[name][0] for name in columns)],
+        ["---", *("---:" for _ in columns)],
+    ]
+    rows += [
+        [stack, *(_cell(name, figures, base) for name in columns)]
+        for stack, figures in stacks.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows)
+
+
+def _cell(name: str, figures: dict[str, float], base: dict[str, float]) -> str:
+    if name not in figures:
+        return ""
+    text = format(figures[name], COLUMNS[name][1])
+    if base.get(name) and figures is not base:
+        text += f" ({figures[name] / base[name]:.2f}x)"
+    return text
+
+
+def as_json(results: Results) -> dict[str, dict[str, object]]:
+    """Every measurement and the medians, for scripts."""
+    return {
+        workload: {
+            stack: {
+                "median": medians(runs),
+                "runs": [dataclasses.asdict(run) for run in runs],
+            }
+            for stack, runs in stacks.items()
+        }
+        for workload, stacks in results.items()
+    }

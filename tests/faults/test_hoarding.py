@@ -1,0 +1,319 @@
+"""Programs that never read and peers that never stop: memory is bounded by the configuration.
+
+The bounds on allocated memory are several times of what is configured: objects of Python are larger
+than the bytes that they hold.
+"""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from tests.support.association_pair import Pair, established_pair, packet_to
+from trio_sctp import (
+    Association,
+    AssociationAborted,
+    Config,
+    DataChannel,
+    Message,
+    open_association,
+)
+from trio_sctp._wire import chunks as c
+from trio_sctp.testing import memory_link, open_association_pair
+
+WINDOW = 64 * 1024
+SMALL_WINDOW = Config(a_rwnd=WINDOW, max_message_size=WINDOW, path_mtu_discovery=False)
+LIMIT = 20 * WINDOW + 300_000
+"""Bytes of memory: of chunks and messages up to five windows are held at worst."""
+
+
+@contextmanager
+def measured() -> Iterator[Callable[[], int]]:
+    """How many bytes are allocated, beyond those of before."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+
+        def grown() -> int:
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+
+        yield grown
+    finally:
+        tracemalloc.stop()
+
+
+# -- a reader that never reads
+
+
+@pytest.mark.parametrize("size", [1, 100, 20_000])
+async def test_a_channel_that_nobody_reads(size: int, autojump_clock: MockClock) -> None:
+    """The sender is stopped by the window, the association stays alive, and all comes in the end."""
+    sent = 0
+
+    async with open_association_pair(config=SMALL_WINDOW, delay=0.001) as (client, server):
+        channel = client.open_channel("flood")
+        channel.set_water_marks(high=2000)
+        received = await server.listen().accept()
+
+        async def flood() -> None:
+            nonlocal sent
+            with trio.CancelScope() as scope:
+                stop.append(scope.cancel)
+                while True:
+                    await channel.send(bytes(size))
+                    sent += 1
+
+        stop: list[Callable[[], None]] = []
+        with measured() as grown:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(flood)
+                await trio.sleep(20)
+                assert grown() < LIMIT
+                await trio.sleep(600)
+                gone = sent - client.statistics().unsent_bytes // size
+                assert gone * (size + 128) < 4 * WINDOW, "it is stopped but for probes"
+                assert grown() < LIMIT
+                stop[0]()
+        assert server.statistics().a_rwnd < WINDOW // 2
+        for _ in range(sent):
+            assert await received.receive() == bytes(size)
+        await trio.sleep(1)
+        assert server.statistics().a_rwnd == WINDOW
+
+
+async def test_plain_messages_that_nobody_reads(autojump_clock: MockClock) -> None:
+    pair = open_association_pair(config=SMALL_WINDOW, delay=0.001, data_channels=False)
+    async with pair as (client, server):
+        client.messages.set_water_marks(high=1000)
+        with measured() as grown:
+            with trio.move_on_after(60):
+                while True:
+                    await client.messages.send(
+                        Message(client.statistics().messages_sent % 100, 0, b"x")
+                    )
+            assert grown() < LIMIT + 1_000_000  # of it 1000 messages that wait here
+        assert server.statistics().a_rwnd < WINDOW // 2
+        client.abort()
+        server.abort()
+
+
+async def test_a_peer_that_reads_nothing_holds_a_sender_at_its_water_marks(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_association_pair(config=SMALL_WINDOW, delay=0.001) as (client, server):
+        channel = client.open_channel()
+        channel.set_water_marks(high=100_000)
+        with measured() as grown:
+            for _ in range(20):
+                with trio.move_on_after(10):
+                    while True:
+                        await channel.send(bytes(5000))
+            assert channel.buffered_amount <= 105_000
+            assert grown() < LIMIT
+        client.abort()
+        server.abort()
+
+
+async def test_messages_for_a_channel_that_was_closed_here_are_not_kept(
+    autojump_clock: MockClock,
+) -> None:
+    """The reader has left: what still comes does not fill the window."""
+    async with open_association_pair(config=SMALL_WINDOW, delay=0.001) as (client, server):
+        channel = client.open_channel()
+        other = client.open_channel("other")
+        await channel.send(bytes(10_000))
+        listener = server.listen()
+        await (await listener.accept()).aclose()
+        with suppress(trio.BrokenResourceError):
+            for _ in range(1000):
+                await channel.send(bytes(1000))
+        with pytest.raises(trio.BrokenResourceError):
+            await channel.send("too late")
+        await trio.sleep(1)
+        assert server.statistics().a_rwnd == WINDOW
+        await other.send("lives")
+        assert await (await listener.accept()).receive() == "lives"
+
+
+# -- channels that nobody accepts
+
+
+async def test_thousands_of_channels_that_nobody_accepts(autojump_clock: MockClock) -> None:
+    """They are there for whoever begins to accept, and cost little until then."""
+    count = 2000
+    async with open_association_pair(delay=0.001) as (client, server):
+        with measured() as grown:
+            channels = [client.open_channel(str(number)) for number in range(count)]
+            await trio.sleep(10)
+            assert grown() < count * 2 * 4000
+        listener = server.listen()
+        for channel in channels:
+            assert (await listener.accept()).label == channel.label
+
+
+async def test_channels_opened_and_closed_that_nobody_accepts(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that opens and closes for ever can fill the queue of those who wait, and no more."""
+    monkeypatch.setattr("trio_sctp._association.PENDING_CHANNELS", 500)
+    async with open_association_pair(delay=0.001) as (client, server):
+        for number in range(4):
+            channels = [client.open_channel(f"{number} {i}") for i in range(200)]
+            await trio.sleep(2)
+            async with trio.open_nursery() as nursery:
+                for channel in channels:
+                    nursery.start_soon(channel.aclose)
+            await trio.sleep(2)
+        assert server._incoming.statistics().current_buffer_used == 500
+        assert not client._open_channels
+        assert not server._open_channels
+        refused = client.open_channel("one too many")
+        with pytest.raises(trio.EndOfChannel):
+            await refused.receive()
+        # Who begins to accept has all of those that found room, and new ones again.
+        listener = server.listen()
+        labels = [(await listener.accept()).label for _ in range(500)]
+        assert labels == [f"{i // 200} {i % 200}" for i in range(500)]
+        wanted = client.open_channel("wanted")
+        assert (await listener.accept()).label == "wanted"
+        await wanted.aclose()
+
+
+# -- crafted data
+
+
+def give(pair: Pair, *chunks: c.EncodableChunk) -> None:
+    association = pair.a.association
+    association.receive_packets([packet_to(association, *chunks)], now=pair.now)
+    while association.next_event() is not None:
+        pass
+    association.packets_to_send(now=pair.now)
+
+
+def first_tsn(pair: Pair) -> int:
+    assert pair.a.association.tcb is not None
+    return pair.a.association.tcb.data_receiver.cumulative_tsn_ack + 1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["gap", "every other TSN", "fragments without an end", "ordered behind a gap", "all streams"],
+)
+def test_data_that_cannot_be_delivered(kind: str) -> None:
+    """18 windows of it arrive, counting what each chunk costs."""
+    pair = established_pair(config=SMALL_WINDOW)
+    tsn = first_tsn(pair)
+
+    def chunk(number: int) -> c.Data:
+        at = tsn + number
+        whole = {"beginning": True, "ending": True}
+        if kind == "gap":
+            return c.Data((at + 1) % 2**32, 0, 1 + number % 65536, 0, b"x", **whole)
+        if kind == "every other TSN":
+            return c.Data((tsn + 1 + 2 * number) % 2**32, 0, number % 65536, 0, b"x", **whole)
+        if kind == "fragments without an end":
+            return c.Data(at % 2**32, 0, 0, 0, b"x", beginning=number == 0, ending=False)
+        if kind == "ordered behind a gap":
+            return c.Data(at % 2**32, number % 1000, 1 + number // 1000, 0, b"x", **whole)
+        return c.Data(at % 2**32, number % 65535, 1, 0, b"x", **whole)
+
+    with measured() as grown:
+        for number in range(0, 9000, 30):
+            give(pair, *[chunk(number + i) for i in range(30)])
+        assert grown() < LIMIT
+    if not pair.a.association.ended:  # as it is where nothing but an ABORT could free the memory
+        assert 0 <= pair.a.association.statistics().a_rwnd <= WINDOW
+
+
+def test_duplicate_tsns_are_counted_and_not_collected() -> None:
+    pair = established_pair()
+    tsn = first_tsn(pair) % 2**32
+    chunk = c.Data(tsn, 0, 0, 0, b"x", beginning=True, ending=True)
+    with measured() as grown:
+        for _ in range(300):
+            give(pair, *[chunk] * 30)
+        assert grown() < 100_000
+    assert pair.a.association.statistics().duplicate_tsns == 300 * 30 - 1
+
+
+# -- programs that crash
+
+
+async def test_crash_in_the_handler_of_one_channel(autojump_clock: MockClock) -> None:
+    """It comes out of the program, and the peer is told by an ABORT."""
+    near, far = memory_link(delay=0.001)
+    errors: list[BaseException] = []
+
+    async def handler(channel: DataChannel) -> None:
+        if channel.label == "bad":
+            raise ZeroDivisionError
+        async for message in channel:
+            await channel.send(message)
+
+    async def serve() -> None:
+        try:
+            async with open_association(far, client=False) as association:
+                await trio.serve_listeners(handler, [association.listen()])
+        except* ZeroDivisionError as group:
+            errors.append(group)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        async with open_association(near, client=True) as association:
+            good = association.open_channel("good")
+            await good.send("x")
+            assert await good.receive() == "x"
+            association.open_channel("bad")
+            with pytest.raises(AssociationAborted):
+                await good.receive()
+    assert len(errors) == 1
+
+
+async def test_crash_while_everything_is_busy(autojump_clock: MockClock) -> None:
+    near, far = memory_link(delay=0.001)
+    tasks = trio.lowlevel.current_statistics().tasks_living
+
+    async def serve() -> None:
+        async with (
+            open_association(far, client=False) as association,
+            trio.open_nursery() as nursery,
+        ):
+            with suppress(AssociationAborted):
+                async for channel in association.listen():
+                    nursery.start_soon(drain, channel)
+            ended.append(association)
+
+    async def drain(channel: DataChannel) -> None:
+        with suppress(AssociationAborted):
+            async for _ in channel:
+                pass
+
+    async def flood(channel: DataChannel) -> None:
+        while True:
+            await channel.send(bytes(50_000))
+
+    async def crash() -> None:
+        async with (
+            open_association(near, client=True) as association,
+            trio.open_nursery() as inner,
+        ):
+            for _ in range(10):
+                inner.start_soon(flood, association.open_channel())
+            await trio.sleep(0.05)
+            raise KeyError("crash")
+
+    ended: list[Association] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        with pytest.raises(ExceptionGroup) as caught:
+            await crash()
+        assert caught.group_contains(KeyError)
+    assert len(ended) == 1
+    assert trio.lowlevel.current_statistics().tasks_living == tasks

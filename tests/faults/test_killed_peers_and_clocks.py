@@ -1,0 +1,206 @@
+"""A peer that is killed in any state, and a clock that jumps ahead by hours at any moment."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import trio
+from trio.lowlevel import add_instrument, remove_instrument
+from trio.testing import MockClock
+
+from tests.support.association_pair import End, Pair, established_pair, pair_in_state
+from tests.support.fault_session import Session, StepWatcher
+from trio_sctp import (
+    AssociationError,
+    AssociationLost,
+    Config,
+    HandshakeFailed,
+    open_association,
+)
+from trio_sctp._core.events import AssociationUp, CloseReason
+from trio_sctp._core.states import SETTING_UP, State
+from trio_sctp.testing import open_association_pair
+
+ALIVE = sorted(set(State) - {State.CLOSED}, key=str)
+
+
+def bound_of(config: Config) -> float:
+    """No end needs longer than this to find out, whatever it was doing: seconds."""
+    tries = max(config.association_max_retrans, config.max_init_retransmits) + 2
+    return tries * (config.rto_max + config.hb_interval) + config.shutdown_guard
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+@pytest.mark.parametrize("state", ALIVE)
+def test_peer_killed_in_every_state(state: State, busy: bool) -> None:
+    pair = pair_in_state(state)
+    if busy and (state in SETTING_UP or state is State.ESTABLISHED):
+        for _ in range(50):
+            pair.send(bytes(3000))
+        pair.a.pull(pair.now)
+    now, bound = pair.now, pair.now + bound_of(Config())
+    packets = 0
+    while (due := pair.a.association.next_timeout()) < math.inf:
+        assert due < bound, "it would wait for ever"
+        now = max(now, due)
+        pair.a.expire(now)
+        packets += len(pair.a.pull(now))
+    assert pair.a.closed is not None
+    if state is State.SHUTDOWN_ACK_SENT:  # everything was delivered both ways
+        assert pair.a.closed.reason is CloseReason.SHUTDOWN
+    else:
+        assert pair.a.closed.reason in (CloseReason.TIMED_OUT, CloseReason.LOCAL_ABORT)
+    assert packets < 60, "a dead peer's network is left in peace"
+
+
+@pytest.mark.parametrize("state", ALIVE)
+def test_clock_jumps_ahead_in_every_state(state: State) -> None:
+    """Each timer has expired once, not many times: the association goes on where it was."""
+    for hours in (1, 1000):
+        pair = Pair()
+        pair.now = 1000.0
+        if state in SETTING_UP:
+            pair.a.association.connect(now=pair.now)
+            pair.pull()
+            if state is State.COOKIE_ECHOED:
+                pair.deliver()
+                pair.pull()
+                pair.deliver()
+                pair.pull()
+        else:
+            pair = pair_in_state(state)
+        assert pair.a.state is state
+        pair.transit.clear()  # whatever was under way is lost as well
+        pair.now += hours * 3600
+        before = len(pair.exchange)
+        pair.a.expire(pair.now)
+        pair.z.expire(pair.now)
+        pair.pull()
+        assert len(pair.exchange) - before < 8
+        pair.run_for(200.0)
+        if state in SETTING_UP or state is State.ESTABLISHED:
+            assert pair.a.state is pair.z.state is State.ESTABLISHED
+        else:
+            assert pair.a.closed is not None, "the guard of the shutdown has ended it or it is done"
+
+
+@pytest.mark.parametrize("hours", [1, 24 * 365])
+def test_clock_jumps_in_the_middle_of_a_transfer(hours: int) -> None:
+    pair = established_pair()
+    for _ in range(100):
+        pair.send(bytes(3000))
+    for _ in range(20):
+        pair.pull()
+        if pair.transit:
+            pair.deliver()
+        pair.now += hours * 3600
+        pair.a.expire(pair.now)
+        pair.z.expire(pair.now)
+    pair.run_until(pair.now + 3600)
+    assert pair.z.payloads == [bytes(3000)] * 100
+    assert pair.a.state is pair.z.state is State.ESTABLISHED
+
+
+def test_both_killed_and_reborn_again_and_again() -> None:
+    """Each life ends without a word; the next one sets up an association all the same."""
+    pair = Pair(seed=3)
+    for life in range(30):
+        end, name = (pair.a, "A") if life % 2 else (pair.z, "Z")
+        reborn = End(name, end.association.config, end.association.rng)
+        if name == "A":
+            pair.a = reborn
+        else:
+            pair.z = reborn
+        pair.transit.clear()
+        reborn.association.connect(now=pair.now)
+        pair.run_for(5.0)
+        assert pair.a.state is pair.z.state is State.ESTABLISHED
+        assert len(pair.a.take(AssociationUp)) == len(pair.z.take(AssociationUp)) == 1
+        pair.send(b"%d" % life)
+        pair.run()
+        assert pair.z.payloads == [b"%d" % life]
+
+
+@pytest.mark.parametrize("victim", ["client", "server"])
+async def test_process_killed_at_every_packet(victim: str, autojump_clock: MockClock) -> None:
+    """From one moment on there is only silence: the other end finds out and leaves nothing."""
+    at = 0
+    while True:
+        at += 1
+        session = Session(silent_close=True)
+        end = session.client_end if victim == "client" else session.server_end
+        scope = session.client_scope if victim == "client" else session.server_scope
+
+        def kill(
+            sent: int,
+            session: Session = session,
+            scope: trio.CancelScope = scope,
+            at: int = at,
+        ) -> None:
+            if sent == at:
+                session.cut = True  # so that the ABORT of leaving is never heard
+                scope.cancel()
+
+        end.after_send = kill
+        await session.run()
+        if end.sent < at:
+            break
+        other = session.server_error if victim == "client" else session.client_error
+        assert other is None or isinstance(other, AssociationLost | HandshakeFailed)
+    session.check_complete()
+    assert at > 10
+
+
+async def test_clock_jumps_at_every_checkpoint_of_a_session(autojump_clock: MockClock) -> None:
+    """Two hours each time: everything arrives, or the end that gave up says so."""
+    step = complete = 0
+    while True:
+        step += 1
+        session = Session()
+        watcher = StepWatcher(step)
+        program = session._client
+
+        async def watched(watcher: StepWatcher = watcher, program: object = program) -> None:
+            with watcher.watching(lambda: autojump_clock.jump(7200)):
+                await program()  # type: ignore[operator]
+
+        session._client = watched  # type: ignore[method-assign]
+        add_instrument(watcher)
+        try:
+            await session.run(within=20_000)
+        finally:
+            remove_instrument(watcher)
+        complete += session.finished
+        assert session.finished or isinstance(session.client_error, AssociationError)
+        if not watcher.reached:
+            break
+    assert step > 20
+    assert complete > step - 4, "only in set-up and shutdown something may be given up"
+
+
+async def test_a_jumping_clock_does_not_wake_more_than_it_must(autojump_clock: MockClock) -> None:
+    config = Config(path_mtu_discovery=False)
+    async with open_association_pair(delay=0.01, config=config) as (client, server):
+        for _ in range(50):
+            before = client.statistics().packets_sent + server.statistics().packets_sent
+            autojump_clock.jump(86_400)
+            await trio.sleep(1)
+            after = client.statistics().packets_sent + server.statistics().packets_sent
+            assert after - before < 12
+        async with client.open_channel() as channel:
+            await channel.send("still here")
+        assert await (await server.listen().accept()).receive() == "still here"
+
+
+async def test_nobody_there(autojump_clock: MockClock) -> None:
+    """A call into the void ends by itself, with the number of INITs that the configuration says."""
+    session = Session(silent_close=True)
+    session.cut = True
+    start = trio.current_time()
+    with pytest.raises(HandshakeFailed):
+        async with open_association(session.client_end, client=True, config=session.config):
+            pass
+    assert session.client_end.sent == session.config.max_init_retransmits + 1
+    assert trio.current_time() - start < 20
+    assert session.client_end.closed

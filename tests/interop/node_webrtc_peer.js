@@ -1,0 +1,130 @@
+// node-datachannel or werift as a child process: one peer connection, driven by JSON lines.
+// Arguments: the stack and the role.  The modules are those of TRIO_SCTP_NODE_MODULES.
+// The protocol is that of aiortc_webrtc_peer.py.
+"use strict";
+const { createHash } = require("crypto");
+const { createRequire } = require("module");
+const readline = require("readline");
+
+const [stack, role] = process.argv.slice(2);
+const load = createRequire(process.env.TRIO_SCTP_NODE_MODULES + "/x.js");
+const say = (event) => process.stdout.write(JSON.stringify(event) + "\n");
+const describe = (label, message) => {
+  const text = typeof message === "string";
+  const raw = text ? Buffer.from(message) : Buffer.from(message);
+  const sha256 = createHash("sha256").update(raw).digest("hex");
+  say({ event: "message", label, kind: text ? "text" : "binary", size: raw.length, sha256 });
+};
+const channels = {};
+
+function libdatachannel() {
+  const library = load("node-datachannel");
+  const connection = new library.PeerConnection("peer", { iceServers: [], maxMessageSize: 262144 });
+  connection.onStateChange((state) => say({ event: "state", state }));
+  const watch = (channel, label) => {
+    channels[label] = channel;
+    channel.onClosed(() => say({ event: "close", label })); // it cannot be asked any more
+  };
+  connection.onDataChannel((channel) => {
+    watch(channel, channel.getLabel());
+    const send = (m) => (typeof m === "string" ? channel.sendMessage(m) : channel.sendMessageBinary(m));
+    channel.onMessage(send);
+    say({ event: "channel", label: channel.getLabel(), protocol: channel.getProtocol(), id: channel.getId() });
+  });
+  const gathered = new Promise((done) =>
+    connection.onGatheringStateChange((state) => state === "complete" && done()));
+  return {
+    open(label, options) {
+      const channel = connection.createDataChannel(label, {
+        unordered: options.ordered === false,
+        maxRetransmits: options.maxRetransmits,
+        protocol: options.protocol || "",
+      });
+      watch(channel, label);
+      channel.onOpen(() => say({ event: "open", label, id: channel.getId() }));
+      channel.onMessage((message) => describe(label, message));
+    },
+    send(label, value) {
+      if (typeof value === "string") channels[label].sendMessage(value);
+      else channels[label].sendMessageBinary(value);
+    },
+    close: (label) => channels[label].close(),
+    hangUp: () => connection.close(),
+    async offer() {
+      await gathered;
+      return connection.localDescription();
+    },
+    async describe(sdp, type) {
+      connection.setRemoteDescription(sdp, type);
+      if (type === "answer") return null;
+      await gathered;
+      return connection.localDescription();
+    },
+  };
+}
+
+function werift() {
+  const { RTCPeerConnection } = load("werift");
+  const connection = new RTCPeerConnection({ iceServers: [] });
+  connection.connectionStateChange.subscribe((state) => say({ event: "state", state }));
+  const watch = (channel) => {
+    channels[channel.label] = channel;
+    channel.stateChanged.subscribe(
+      (state) => state === "closed" && say({ event: "close", label: channel.label }));
+  };
+  connection.onDataChannel.subscribe((channel) => {
+    watch(channel);
+    channel.onMessage.subscribe((message) => channel.send(message));
+    say({ event: "channel", label: channel.label, protocol: channel.protocol, id: channel.id });
+  });
+  const gathered = async () => {
+    while (connection.iceGatheringState !== "complete") await new Promise((r) => setTimeout(r, 20));
+    return connection.localDescription;
+  };
+  return {
+    open(label, options) {
+      const channel = connection.createDataChannel(label, options);
+      watch(channel);
+      const opened = () => say({ event: "open", label, id: channel.id });
+      if (channel.readyState === "open") opened();
+      else channel.stateChanged.subscribe((state) => state === "open" && opened());
+      channel.onMessage.subscribe((message) => describe(label, message));
+    },
+    send: (label, value) => channels[label].send(value),
+    close: (label) => channels[label].close(),
+    hangUp: () => connection.close(),
+    async offer() {
+      await connection.setLocalDescription(await connection.createOffer());
+      return gathered();
+    },
+    async describe(sdp, type) {
+      await connection.setRemoteDescription({ sdp, type });
+      if (type === "answer") return null;
+      await connection.setLocalDescription(await connection.createAnswer());
+      return gathered();
+    },
+  };
+}
+
+async function main() {
+  const peer = stack === "werift" ? werift() : libdatachannel();
+  const giveDescription = (description) =>
+    description && say({ event: "description", sdp: description.sdp, type: description.type });
+  if (role === "offer") {
+    peer.open("from peer", {});
+    giveDescription(await peer.offer());
+  }
+  for await (const text of readline.createInterface({ input: process.stdin })) {
+    const line = JSON.parse(text);
+    if (line.do === "open") peer.open(line.label, line.options || {});
+    else if (line.do === "close") peer.close(line.label);
+    else if (line.do === "hang up") peer.hangUp();
+    else if (line.do === "describe") giveDescription(await peer.describe(line.sdp, line.type));
+    else if (line.do === "send") {
+      const value = line.unit.repeat(line.times);
+      peer.send(line.label, line.kind === "text" ? value : Buffer.from(value, "latin1"));
+    }
+  }
+  process.exit(0);
+}
+main();

@@ -1,0 +1,248 @@
+"""Serving WebRTC peers: handlers and their ends, many peers on one port, and attacks on it."""
+
+from __future__ import annotations
+
+import random
+import resource
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+import trio.lowlevel
+
+from tests.support.rtc_pair import HOST, ask, echo, enter, introduce
+from trio_sctp import (
+    Association,
+    AssociationError,
+    IceConfig,
+    RtcServer,
+    open_rtc_endpoint,
+    serve_rtc,
+)
+from trio_sctp._webrtc.certificate import Certificate, PeerPolicy
+from trio_sctp._webrtc.dtls import DtlsAssociation
+from trio_sctp._webrtc.stun import Attribute, MessageClass, encode_message
+
+Handler = Callable[[Association], Awaitable[object]]
+
+
+class Oops(Exception):
+    """What a handler raises."""
+
+
+async def start(nursery: trio.Nursery, handler: Handler = echo, **options: Any) -> RtcServer:
+    server = await nursery.start(partial(serve_rtc, handler, 0, host=HOST, **options))
+    assert isinstance(server, RtcServer)
+    return server
+
+
+async def visit(server: RtcServer, use: Callable[[Association], Awaitable[object]] = ask) -> None:
+    async with open_rtc_endpoint(host=HOST) as endpoint:
+        offering, _ = await introduce(endpoint, server)
+        async with offering as association:
+            await use(association)
+
+
+async def test_a_server_answers_and_calls() -> None:
+    async with trio.open_nursery() as nursery:
+        server = await start(nursery)
+        await visit(server)
+        async with open_rtc_endpoint(host=HOST) as endpoint:
+            offering = await server.offer()
+            answering = await endpoint.answer(offering.local_description)
+            offering.accept_answer(answering.local_description)
+            await enter(answering, ask)
+        assert str(server.port) in repr(server)
+        assert server.local_addresses == [(HOST, server.port)]
+        assert server.certificate.der
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_handler_that_returns_closes_its_peer_and_no_other() -> None:
+    async def once(association: Association) -> None:
+        channel = await association.listen().accept()
+        await channel.send("that is all")
+
+    async def use(association: Association) -> None:
+        async with association.open_channel() as channel:
+            await channel.send("")
+            assert await channel.receive() == "that is all"
+            with pytest.raises(trio.EndOfChannel):
+                await channel.receive()
+
+    async with trio.open_nursery() as nursery:
+        server = await start(nursery, once)
+        await visit(server, use)
+        await visit(server, use)
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_a_handler_raises_ends_the_server() -> None:
+    async def fail(association: Association) -> None:
+        raise Oops
+
+    async def use(association: Association) -> None:
+        with pytest.raises(AssociationError):
+            await association.listen().accept()
+
+    with pytest.RaisesGroup(Oops, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            server = await start(nursery, fail)
+            await visit(server, use)
+            await trio.sleep_forever()
+
+
+async def test_a_peer_that_does_not_come_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "trio_sctp.serve_rtc")
+    async with trio.open_nursery() as nursery:
+        server = await start(nursery, ice=IceConfig(connect_timeout=0.1))
+        async with open_rtc_endpoint(host=HOST) as endpoint:
+            peer = await endpoint.offer()
+            await server.answer(peer.local_description)
+            with trio.fail_after(5):
+                while server.statistics().peers:
+                    await trio.sleep(0.01)
+        assert "no candidate pair works" in caplog.text
+        nursery.cancel_scope.cancel()
+
+
+async def test_two_hundred_peers_at_once() -> None:
+    """Each a full endpoint with a socket of its own, all on one port of the server."""
+    count = 200
+    everybody = trio.Event()
+    arrived = 0
+
+    async def use(association: Association) -> None:
+        nonlocal arrived
+        async with association.open_channel() as first, association.open_channel() as second:
+            arrived += 1
+            if arrived == count:
+                everybody.set()
+            await everybody.wait()
+            for channel in first, second:
+                await channel.send("all are here")
+                assert await channel.receive() == "all are here"
+
+    certificate = Certificate.generate()
+
+    async def client(server: RtcServer) -> None:
+        async with open_rtc_endpoint(host=HOST, certificate=certificate) as endpoint:
+            offering, _ = await introduce(endpoint, server)
+            async with offering as association:
+                await use(association)
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            server = await start(nursery)
+            async with trio.open_nursery() as clients:
+                for _ in range(count):
+                    clients.start_soon(client, server)
+            nursery.cancel_scope.cancel()
+    if sys.platform == "linux":
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_000_000  # KiB
+
+
+async def test_floods_leave_no_state_and_are_not_amplified() -> None:
+    """Binding requests and hellos from many addresses, with and without a name that is known."""
+    rng = random.Random(3)
+    hello_maker = DtlsAssociation(Certificate.generate(), PeerPolicy.anyone(), client=True, now=0.0)
+    hello_maker.start(now=0.0)
+    hello = hello_maker.datagrams_to_send()[0]
+    async with trio.open_nursery() as nursery:
+        server = await start(nursery)
+        async with open_rtc_endpoint(host=HOST) as endpoint:
+            offering, answering = await introduce(endpoint, server)
+            ufrag = answering.ufrags[0]
+
+            def request(name: str) -> bytes:
+                attributes = [
+                    (Attribute.USERNAME, f"{name}:x".encode()),
+                    (Attribute.PRIORITY, bytes(4)),
+                    (Attribute.ICE_CONTROLLING, bytes(8)),
+                    (Attribute.USE_CANDIDATE, b""),
+                ]
+                return encode_message(
+                    MessageClass.REQUEST, rng.randbytes(12), attributes, key=rng.randbytes(24)
+                )
+
+            async with offering as association, association.open_channel() as channel:
+                paths = dict(endpoint._by_path)
+                for _ in range(200):
+                    await check_flood(
+                        server.port,
+                        [
+                            request(ufrag),
+                            request("nobody"),
+                            hello,
+                            rng.randbytes(50),
+                            b"\x01\x01" * 20,
+                        ],
+                    )
+                    await channel.send("alive?")
+                    assert await channel.receive() == "alive?"
+                assert endpoint._by_path == paths
+                assert server.statistics().peers == 1
+                assert server.statistics().half_open == 0
+                assert server.statistics().datagrams_dropped >= 400
+        nursery.cancel_scope.cancel()
+
+
+async def check_flood(port: int, datagrams: list[bytes]) -> None:
+    """Each from an address of its own, which gets no more than it sent."""
+    for datagram in datagrams:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.setblocking(False)
+            stranger.connect((HOST, port))
+            stranger.send(datagram)
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
+            received = 0
+            try:
+                while True:
+                    received += len(stranger.recv(2000))
+            except BlockingIOError:
+                pass
+            assert received <= len(datagram)
+
+
+async def test_replayed_checks_and_datagrams_in_a_peers_name() -> None:
+    """What was overheard and is sent again, from elsewhere or from the peer's own address."""
+    async with trio.open_nursery() as nursery:
+        server = await start(nursery)
+        async with open_rtc_endpoint(host=HOST) as endpoint:
+            ours = next(iter(endpoint.sockets.by_address.values()))
+            overheard: list[bytes] = []
+            send = ours.send_to
+
+            async def overhear(address: Any, datagrams: Any) -> None:
+                overheard.extend(datagrams)
+                await send(address, datagrams)
+
+            ours_type: Any = type(ours)
+            original = ours_type.send_to
+            ours_type.send_to = lambda self, *a: (
+                overhear(*a) if self is ours else original(self, *a)
+            )
+            try:
+                offering, _ = await introduce(endpoint, server)
+                async with offering as association, association.open_channel() as channel:
+                    await channel.send("one")
+                    assert await channel.receive() == "one"
+                    ours_type.send_to = original
+                    replay = list(overheard)
+                    assert any(datagram[0] == 0 for datagram in replay)
+                    for datagram in replay:
+                        await send((HOST, server.port), [datagram])
+                        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                            stranger.sendto(datagram, (HOST, server.port))
+                    for number in range(50):
+                        await channel.send(str(number))
+                        assert await channel.receive() == str(number)
+                    assert server.statistics().peers == 1
+            finally:
+                ours_type.send_to = original
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,71 @@
+"""Resets by the peer of streams that it sends on (RFC 6525 §5.2.2): at once, or when the data before
+them has come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .._wire.parameters import OutgoingSsnResetRequest, ReConfigResponse, ReConfigResult
+from .._wire.serial import unwrap32
+from .reset_request import DeferredReset, ReceivingSide, response_to
+
+__all__ = ["IncomingResets"]
+
+
+class IncomingResets:
+    """`on_incoming_reset` is called with the streams that begin anew, and has to see to it."""
+
+    __slots__ = ("_on_incoming_reset", "_performed_late", "_receiver", "deferred")
+
+    def __init__(
+        self, receiver: ReceivingSide, on_incoming_reset: Callable[[tuple[int, ...]], None]
+    ) -> None:
+        self._receiver = receiver
+        self._on_incoming_reset = on_incoming_reset
+        self.deferred: DeferredReset | None = None
+        """A reset that waits for data."""
+        self._performed_late: tuple[int, tuple[int, ...]] | None = None
+
+    def receive(self, sn: int, request: OutgoingSsnResetRequest, streams: int) -> ReConfigResponse:
+        """Answer a request of a peer that has so many streams."""
+        stream_ids = tuple(dict.fromkeys(request.stream_ids))
+        if stream_ids and max(stream_ids) >= streams:
+            return response_to(sn, ReConfigResult.ERROR_WRONG_SSN)
+        cumulative_tsn_ack = self._receiver.cumulative_tsn_ack
+        last_tsn = unwrap32(request.last_tsn, cumulative_tsn_ack)
+        if last_tsn > cumulative_tsn_ack:
+            self._defer(sn, last_tsn, stream_ids)
+            return response_to(sn, ReConfigResult.IN_PROGRESS)
+        if self._performed_late != (last_tsn, stream_ids):
+            self._performed_late = None
+            self._on_incoming_reset(stream_ids)
+        return response_to(sn, ReConfigResult.SUCCESS_PERFORMED)
+
+    @property
+    def is_due(self) -> bool:
+        """There is a deferred reset, and the data before it has come."""
+        deferred = self.deferred
+        return deferred is not None and self._receiver.cumulative_tsn_ack >= deferred.last_tsn
+
+    def perform_deferred(self) -> ReConfigResponse | None:
+        """The reset that waited for data takes place now (E3 to E6); None if there is none."""
+        deferred = self.deferred
+        if deferred is None:
+            return None
+        self.deferred = None
+        self._on_incoming_reset(deferred.stream_ids)
+        # A peer that was told "in progress" may ask for the same under a new number before it
+        # hears that it is done: that is no second reset.
+        self._performed_late = (deferred.last_tsn, deferred.stream_ids)
+        return response_to(deferred.sn, ReConfigResult.SUCCESS_PERFORMED)
+
+    def _defer(self, sn: int, last_tsn: int, stream_ids: tuple[int, ...]) -> None:
+        """Enter deferred reset processing (E2); a new request takes over an older one."""
+        older = self.deferred
+        if older is not None:
+            last_tsn = max(last_tsn, older.last_tsn)
+            both = older.stream_ids and stream_ids
+            stream_ids = tuple(dict.fromkeys(older.stream_ids + stream_ids)) if both else ()
+        self.deferred = DeferredReset(sn, last_tsn, stream_ids)
+        self._receiver.defer_reset(stream_ids, last_tsn)

@@ -1,0 +1,168 @@
+"""Telling the peer to do without what was abandoned: FORWARD TSN and I-FORWARD-TSN (RFC 3758 §3.5).
+
+The Advanced.Peer.Ack.Point runs ahead of the cumulative TSN ack over abandoned chunks; each TSN is
+passed once.  What was skipped on the way is kept by stream, the latest number only, until the peer has
+acknowledged it: a FORWARD TSN costs what it contains, however much was abandoned.
+
+A chunk between abandoned ones that the peer has acknowledged in a gap ack block, and that its policy
+would not let us send again, is passed as well.  Otherwise every hole in a stream that is never
+retransmitted would take a round trip of its own.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection
+from typing import Final
+
+from ..._wire.chunks import ForwardTsn, IForwardTsn
+from ..._wire.packet import COMMON_HEADER_SIZE
+from ..._wire.serial import MASK32
+from .outstanding_data import ABANDONED, ACKED, OutstandingChunk, OutstandingData
+
+__all__ = ["ForwardTsnSender"]
+
+_HEADER_SIZE: Final = 8
+_ENTRY_SIZE: Final = 4
+_I_ENTRY_SIZE: Final = 8
+_SACK_SIZE: Final = 16
+_MAX_RESETS: Final = 64  # resets remembered before those that are over are looked for
+
+
+class ForwardTsnSender:
+    """The Advanced.Peer.Ack.Point, and the chunk that tells the peer of it."""
+
+    __slots__ = (
+        "_all_reset_at",
+        "_data",
+        "_looked_at",
+        "_reset_at",
+        "_room",
+        "_sent_at",
+        "_sent_point",
+        "_skipped",
+        "advanced_peer_ack_point",
+        "due",
+    )
+
+    def __init__(self, data: OutstandingData, path_mtu: int) -> None:
+        """``path_mtu`` is the least that there will ever be."""
+        self._room = path_mtu - COMMON_HEADER_SIZE - _SACK_SIZE - _HEADER_SIZE
+        self.restart(data)
+
+    def restart(self, data: OutstandingData) -> None:
+        """Begin anew with other TSNs; nothing is outstanding."""
+        self._data = data
+        self.advanced_peer_ack_point = data.cumulative_tsn_ack
+        self.due = False
+        """A FORWARD TSN is to go out with the next packet."""
+        self._looked_at = data.cumulative_tsn_ack  # the last chunk that may be passed
+        self._sent_point = data.cumulative_tsn_ack
+        self._sent_at = 0.0
+        # (stream id, unordered): the last TSN skipped and its SSN or MID; the lowest TSN first
+        self._skipped: OrderedDict[tuple[int, bool], tuple[int, int]] = OrderedDict()
+        # stream id: numbers of chunks before this TSN mean nothing to the peer any more
+        self._reset_at: dict[int, int] = {}
+        self._all_reset_at = 0
+
+    def streams_were_reset(self, stream_ids: Collection[int]) -> None:
+        """The peer has reset these streams (none: all): their numbers begin with 0 again."""
+        data = self._data
+        if not data.chunks:
+            return
+        if not stream_ids:
+            self._all_reset_at = data.next_tsn
+            self._skipped.clear()
+            return
+        for stream_id in stream_ids:
+            self._reset_at[stream_id] = data.next_tsn
+            self._skipped.pop((stream_id, False), None)
+            self._skipped.pop((stream_id, True), None)
+        if len(self._reset_at) > _MAX_RESETS:
+            first = data.cumulative_tsn_ack + 1
+            self._reset_at = {s: tsn for s, tsn in self._reset_at.items() if tsn > first}
+
+    def update(self, interleaving: bool, now: float, repeat_after: float) -> None:
+        """Chunks were abandoned or acknowledged: find the point anew (§3.5 C1 to C3)."""
+        data = self._data
+        acked = data.cumulative_tsn_ack
+        skipped = self._skipped
+        while skipped and next(iter(skipped.values()))[0] <= acked:
+            skipped.popitem(last=False)
+        if self.advanced_peer_ack_point < acked:  # C1
+            self.advanced_peer_ack_point = acked
+        if data.abandoned_count:
+            self._advance(interleaving, now)
+        point = self.advanced_peer_ack_point
+        if point <= acked:
+            self.due = False
+        elif point > self._sent_point or now - self._sent_at >= repeat_after:
+            self.due = True  # C3; once per round trip for the same point (F2)
+
+    def _advance(self, interleaving: bool, now: float) -> None:
+        """C2: move on as long as nothing stands in the way that the peer must still get."""
+        chunks = self._data.chunks
+        tsn = max(self._looked_at, self.advanced_peer_ack_point) + 1
+        while (chunk := chunks.get(tsn)) is not None:
+            if chunk.state == ABANDONED:
+                if not self._skip(chunk, interleaving):
+                    break
+                self.advanced_peer_ack_point = tsn
+            elif chunk.state != ACKED or not _may_be_passed(chunk, now):
+                break
+            tsn += 1
+        self._looked_at = tsn - 1
+
+    def _skip(self, chunk: OutstandingChunk, interleaving: bool) -> bool:
+        """Note the number that is skipped on a stream; False: one FORWARD TSN has no room for it."""
+        message = chunk.message
+        stream_id, unordered = message.stream_id, message.unordered
+        if unordered and not interleaving:
+            return True  # C4: without a number there is none to tell
+        if chunk.tsn < self._all_reset_at or chunk.tsn < self._reset_at.get(stream_id, 0):
+            return True
+        key = stream_id, unordered
+        skipped = self._skipped
+        if key not in skipped:
+            size = _I_ENTRY_SIZE if interleaving else _ENTRY_SIZE
+            if (len(skipped) + 1) * size > self._room:
+                return False
+        skipped[key] = chunk.tsn, message.mid if interleaving else message.ssn
+        skipped.move_to_end(key)
+        return True
+
+    def rewind(self) -> None:
+        """The peer has taken back what it had acknowledged, and we have passed, perhaps."""
+        data = self._data
+        acked = data.cumulative_tsn_ack
+        for tsn in range(acked + 1, self.advanced_peer_ack_point + 1):
+            data.mark_again(tsn)  # its policy gives it up then
+        self.advanced_peer_ack_point = self._looked_at = self._sent_point = acked
+        self._skipped.clear()
+
+    def repeat(self) -> None:
+        """T3-rtx has expired, or the peer is another incarnation (§3.5 A5)."""
+        self.due = self.advanced_peer_ack_point > self._data.cumulative_tsn_ack
+
+    def chunk(self, room: int, interleaving: bool, now: float) -> bytes:
+        """The chunk that is due; empty if it does not fit."""
+        new_cumulative_tsn = self.advanced_peer_ack_point & MASK32
+        chunk: ForwardTsn | IForwardTsn
+        if interleaving:
+            mids = [(*key, number) for key, (_, number) in self._skipped.items()]
+            chunk = IForwardTsn(new_cumulative_tsn, mids)
+        else:
+            ssns = [(key[0], number) for key, (_, number) in self._skipped.items()]
+            chunk = ForwardTsn(new_cumulative_tsn, ssns)
+        wire = chunk.encode()
+        if len(wire) > room:
+            return b""
+        self.due = False
+        self._sent_at = now
+        self._sent_point = self.advanced_peer_ack_point
+        return wire
+
+
+def _may_be_passed(chunk: OutstandingChunk, now: float) -> bool:
+    policy = chunk.message.policy
+    return policy is not None and policy.forbids_to_repeat(chunk.tsn, now) is not None

@@ -1,0 +1,75 @@
+"""Associations over DTLS over UDP, without ICE (RFC 8261)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from ._association import Association
+from ._core.config import Config
+from ._dtls_transport import DEFAULT_DTLS_CONFIG, VerifyPeer, open_dtls
+from ._open_association import DEFAULT_SHUTDOWN_TIMEOUT, open_association
+from ._udp_socket import ConnectedUDPSocket
+from ._webrtc.certificate import Certificate, Fingerprint
+
+__all__ = ["open_dtls_association"]
+
+
+@asynccontextmanager
+async def open_dtls_association(
+    host: str,
+    port: int,
+    *,
+    certificate: Certificate | None = None,
+    peer_fingerprint: Fingerprint | str | Iterable[Fingerprint | str] | None = None,
+    verify_peer: VerifyPeer | None = None,
+    local_host: str | None = None,
+    local_port: int = 0,
+    connect: bool = True,
+    config: Config = DEFAULT_DTLS_CONFIG,
+    data_channels: bool = True,
+    plain_messages: bool | None = None,
+    max_message_size: int | None = None,
+    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
+    rng: random.Random | None = None,
+) -> AsyncIterator[Association]:
+    """An association over DTLS with the server at ``host``, UDP ``port``, as a context manager.
+
+    ``certificate`` is what this end shows; without one it makes one for this time.  Who the server
+    must be has to be said, by ``peer_fingerprint`` (its certificate's fingerprint, or several of which
+    one must fit) or by ``verify_peer`` (a `PeerPolicy`: fingerprints, an authority, or anyone).
+    All else is as in `open_udp_association`; this end opens channels on even ids.
+
+    Raises `CertificateRejected` if somebody else is there, `HandshakeFailed` if nobody, and `OSError`
+    if the name is unknown or no socket can be made.
+    """
+    if (peer_fingerprint is None) == (verify_peer is None):
+        raise TypeError("one of peer_fingerprint and verify_peer has to say who the peer must be")
+    policy = peer_fingerprint if verify_peer is None else verify_peer
+    assert policy is not None
+    socket = await ConnectedUDPSocket.connect(
+        host, port, local_host=local_host, local_port=local_port
+    )
+    try:
+        transport = await open_dtls(
+            socket,
+            client=True,
+            certificate=certificate or Certificate.generate(),
+            verify_peer=policy,
+        )
+    except BaseException:
+        socket.close()
+        raise
+    async with open_association(
+        transport,
+        client=True,
+        connect=connect,
+        config=config,
+        data_channels=data_channels,
+        plain_messages=plain_messages,
+        max_message_size=max_message_size,
+        shutdown_timeout=shutdown_timeout,
+        rng=rng,
+    ) as association:
+        yield association

@@ -1,0 +1,68 @@
+"""The receiving half of a transport on a socket that many peers share.
+
+One task takes what arrives at the socket and delivers to each peer's mailbox what is the peer's; the
+peer's own transport waits at the mailbox as it would at a socket.  As in a socket's buffer, what finds
+no room is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from ._transport import DatagramTransport
+
+__all__ = ["Mailbox"]
+
+BATCHES_KEPT: Final = 16
+"""Batches that wait for their reader; more are dropped."""
+
+
+class Mailbox(DatagramTransport):
+    """A transport whose datagrams are handed in by `deliver`.
+
+    Subclasses implement `send_batch` and `max_datagram_size`.
+    """
+
+    __slots__ = ("_inbox", "_outbox", "_why", "closed", "dropped")
+
+    def __init__(self) -> None:
+        self._inbox, self._outbox = trio.open_memory_channel[list[bytes]](BATCHES_KEPT)
+        self._why: Callable[[], Exception] = trio.EndOfChannel
+        self.closed = False
+        self.dropped = 0
+        """Datagrams for which there was no room."""
+
+    def deliver(self, datagrams: list[bytes]) -> None:
+        """Datagrams of the peer have arrived; the list is the mailbox's from now on."""
+        try:
+            self._inbox.send_nowait(datagrams)
+        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+            self.dropped += len(datagrams)
+
+    def end(self, why: Callable[[], Exception]) -> None:
+        """Nothing more will arrive: who receives gets what is left, and then what ``why`` makes."""
+        if not self.closed:
+            self._why = why
+            self._inbox.close()
+
+    async def receive_batch(self) -> list[bytes]:
+        try:
+            batch = await self._outbox.receive()
+            while self._outbox.statistics().current_buffer_used:
+                batch += self._outbox.receive_nowait()
+        except trio.EndOfChannel:
+            raise self._why() from None
+        return batch
+
+    async def receive(self) -> bytes:
+        raise NotImplementedError("who uses a mailbox receives in batches")
+
+    async def aclose(self) -> None:
+        """The peer's share is given back, the socket stays."""
+        self.closed = True
+        self._inbox.close()
+        self._outbox.close()
+        await trio.lowlevel.checkpoint()

@@ -1,0 +1,377 @@
+"""A WebRTC endpoint: any number of peers on one UDP port, by offer and answer.
+
+`open_rtc_endpoint` binds the sockets and runs the tasks that all peers share: one for each socket,
+which hands on what arrives, and a timer for each peer.  Who a datagram is for, its first byte and what
+follows tell (RFC 9443): a STUN request names the peer's session, a response the request that it answers,
+and DTLS comes from an address where a peer has shown to be.  All else is dropped, unanswered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final, NoReturn, final
+
+import trio
+from trio.lowlevel import enable_ki_protection
+
+from ._association import Association
+from ._background import BackgroundNursery
+from ._core.config import Config
+from ._dtls_transport import DtlsTransport
+from ._open_association import DEFAULT_SHUTDOWN_TIMEOUT, ENTROPY, make_association
+from ._rtc_ice import FullIce, Ice, LiteIce, Path
+from ._rtc_peer import RtcPeer
+from ._rtc_session import DtlsRole, RtcSession
+from ._rtc_sockets import RtcSockets, resolve_servers
+from ._udp_socket import UDPSocket
+from ._webrtc.certificate import Certificate
+from ._webrtc.ice_common import IceConfig, IceDatagram, peek_local_ufrag
+from ._webrtc.sdp import RemoteDescription, SdpType
+from ._webrtc.stun import Address
+
+__all__ = [
+    "DEFAULT_RTC_CONFIG",
+    "RtcEndpoint",
+    "RtcOptions",
+    "RtcStatistics",
+    "TooManyPeersError",
+    "open_rtc_endpoint",
+]
+
+DEFAULT_RTC_CONFIG: Final = Config(path_mtu=1160, rto_initial=0.5, rto_min=0.4)
+"""As for DTLS, and with the shorter time-outs that WebRTC stacks use."""
+_OWNED_FOR: Final = 15.0
+"""Seconds since an address was last heard of for which nobody else can claim it."""
+_MAX_PATHS: Final = 64
+_MAX_TRANSACTIONS: Final = 256
+_MAX_UFRAGS: Final = 2
+
+
+class TooManyPeersError(RuntimeError):
+    """The endpoint has as many peers, or half-open ones, as it may have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RtcOptions:
+    """What the peers of an endpoint have in common; see `open_rtc_endpoint`."""
+
+    lite: bool = False
+    stun_servers: Sequence[Address] = ()
+    public_hosts: Sequence[str] = ()
+    ice: IceConfig = field(default_factory=IceConfig)
+    config: Config = DEFAULT_RTC_CONFIG
+    data_channels: bool = True
+    plain_messages: bool | None = None
+    max_peers: int = 10_000
+    max_half_open: int = 1000
+    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT
+    rng: Random = ENTROPY
+
+
+@dataclass(slots=True)
+class RtcStatistics:
+    """How an endpoint does."""
+
+    peers: int = 0
+    """Those there are, also before and shortly after their association."""
+    half_open: int = 0
+    """Those whose association is not up yet."""
+    datagrams_dropped: int = 0
+    """For nobody that is known."""
+
+
+@asynccontextmanager
+async def open_rtc_endpoint(
+    port: int = 0,
+    *,
+    host: str | Iterable[str] | None = None,
+    certificate: Certificate | None = None,
+    lite: bool = False,
+    stun_servers: Iterable[str | tuple[str, int]] = (),
+    public_hosts: Iterable[str] = (),
+    ice: IceConfig | None = None,
+    config: Config = DEFAULT_RTC_CONFIG,
+    data_channels: bool = True,
+    plain_messages: bool | None = None,
+    max_peers: int = 10_000,
+    max_half_open: int = 1000,
+    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
+    rng: Random | None = None,
+) -> AsyncIterator[RtcEndpoint]:
+    """A WebRTC endpoint at UDP ``port``, as an async context manager.
+
+    ``host`` names the addresses to bind; without it, those of all interfaces are, each with a socket of
+    its own on the same port (0 lets the system choose it).  ``certificate`` is shown to all peers;
+    without one it is made for this time.
+
+    ``lite`` is for a server that its peers can reach as it is: it waits for their checks (ICE lite, RFC
+    8445 §2.5).  Otherwise the endpoint checks by itself, which also gets through a NAT on its side;
+    ``stun_servers`` (``"stun:host:port"`` or (host, port)) then tell it how it looks from outside.
+    ``public_hosts`` are the addresses of this machine where a static translation (a cloud's) stands
+    before it: they are announced in place of its own.
+
+    At most ``max_peers`` and ``max_half_open`` peers without association at a time: more raise
+    `TooManyPeersError` from ``answer`` and ``offer``.  ``ice`` has the timing; all else is as in
+    `open_association`, for each peer.
+
+    Nothing in DTLS tells two sessions apart that have the same addresses at both ends: two endpoints
+    with one address each can have one session with each other at a time.
+
+    Raises `OSError` if an address cannot be bound or a STUN server's name is unknown.  All peers have
+    to be left before the endpoint is.
+    """
+    servers = await resolve_servers(stun_servers)
+    options = RtcOptions(
+        lite=lite,
+        stun_servers=servers,
+        public_hosts=tuple(public_hosts),
+        ice=ice or IceConfig(),
+        config=config,
+        data_channels=data_channels,
+        plain_messages=plain_messages,
+        max_peers=max_peers,
+        max_half_open=max_half_open,
+        shutdown_timeout=shutdown_timeout,
+        rng=ENTROPY if rng is None else rng,
+    )
+    sockets = await RtcSockets.bind(port, host)
+    try:
+        async with BackgroundNursery() as nursery:
+            endpoint = RtcEndpoint(sockets, nursery, certificate or Certificate.generate(), options)
+            endpoint._start()
+            yield endpoint
+    finally:
+        sockets.close()
+
+
+@final
+class RtcEndpoint:
+    """What `open_rtc_endpoint` gives: makes peers of offers and answers."""
+
+    def __init__(
+        self,
+        sockets: RtcSockets,
+        nursery: BackgroundNursery,
+        certificate: Certificate,
+        options: RtcOptions,
+    ) -> None:
+        self.sockets = sockets
+        self.certificate = certificate
+        self._options = options
+        self._nursery = nursery
+        self._peers: dict[RtcPeer, None] = {}
+        self._half_open: set[RtcPeer] = set()
+        self._by_ufrag: dict[str, RtcPeer] = {}
+        self._by_path: dict[Path, RtcPeer] = {}
+        self._by_transaction: dict[bytes, RtcPeer] = {}
+        self._statistics = RtcStatistics()
+
+    def __repr__(self) -> str:
+        return f"<RtcEndpoint at port {self.port}, {len(self._peers)} peers>"
+
+    @property
+    def port(self) -> int:
+        """The UDP port it is bound to."""
+        return self.sockets.port
+
+    @property
+    def local_addresses(self) -> list[Address]:
+        """Where it is bound."""
+        return self.sockets.addresses
+
+    def statistics(self) -> RtcStatistics:
+        self._statistics.peers = len(self._peers)
+        self._statistics.half_open = len(self._half_open)
+        return self._statistics
+
+    # -- peers
+
+    async def answer(
+        self, offer: str, *, trickle: bool = False, dtls_role: DtlsRole | None = None
+    ) -> RtcPeer:
+        """A peer that has made an ``offer`` (SDP): its `RtcPeer.local_description` is the answer.
+
+        With ``trickle`` the answer does not wait for STUN servers, and later candidates come from
+        `RtcPeer.local_candidates`.  ``dtls_role`` is ours where the offer leaves the choice.
+
+        Raises `SdpError` if no data channels can come of the offer, and `TooManyPeersError`.
+        """
+        remote = RemoteDescription.parse(offer, SdpType.OFFER)  # before anything is kept of it
+        # Two lite agents would wait for each other: towards one that is, we are not.
+        ice = self._make_ice(controlling=False, lite=self._options.lite and not remote.ice_lite)
+        session = self._make_session(ice, dtls_role)
+        session.accept_offer(offer)
+        return await self._introduce(session, trickle=trickle)
+
+    async def offer(self, *, trickle: bool = False) -> RtcPeer:
+        """A peer to be called: `RtcPeer.local_description` is the offer, to be sent to it by
+        whatever means, and its answer goes to `RtcPeer.accept_answer`.
+
+        ``trickle`` is as in `answer`.  Raises `TooManyPeersError`.
+        """
+        ice = self._make_ice(controlling=True, lite=self._options.lite)
+        return await self._introduce(self._make_session(ice, None), trickle=trickle)
+
+    def _make_ice(self, *, controlling: bool, lite: bool) -> Ice:
+        options, hosts, now = self._options, self.sockets.addresses, trio.current_time()
+        if lite:
+            return LiteIce(hosts, rng=options.rng, now=now, config=options.ice)
+        return FullIce(
+            hosts,
+            list(options.stun_servers),
+            controlling=controlling,
+            rng=options.rng,
+            now=now,
+            config=options.ice,
+        )
+
+    def _make_session(self, ice: Ice, dtls_role: DtlsRole | None) -> RtcSession:
+        options = self._options
+        return RtcSession(
+            ice,
+            self.certificate,
+            rng=options.rng,
+            sctp_port=options.config.local_port,
+            max_message_size=options.config.max_message_size,
+            public_hosts=options.public_hosts,
+            dtls_role=dtls_role,
+        )
+
+    async def _introduce(self, session: RtcSession, *, trickle: bool) -> RtcPeer:
+        if len(self._half_open) >= self._options.max_half_open:
+            raise TooManyPeersError(f"{len(self._half_open)} peers are connecting")
+        if len(self._peers) >= self._options.max_peers:
+            raise TooManyPeersError(f"there are {len(self._peers)} peers")
+        peer = RtcPeer(self, session)
+        self._peers[peer] = None
+        self._half_open.add(peer)
+        self._by_ufrag[peer.ufrags[-1]] = peer
+        self._nursery.start_soon(peer.run, name=f"ICE of {peer.ufrags[-1]}")
+        try:
+            if trickle:
+                await trio.lowlevel.checkpoint()
+            else:
+                await peer.gathered()
+        except BaseException:
+            peer._finish()
+            raise
+        return peer
+
+    # -- what peers tell
+
+    def associate(self, peer: RtcPeer, transport: DtlsTransport) -> Association:
+        """The association over a peer's DTLS; both ends of it will send INIT."""
+        options, remote = self._options, peer._session.remote
+        assert remote is not None
+        return make_association(
+            transport,
+            client=transport.dtls.client,
+            config=options.config.replace(remote_port=remote.sctp_port),
+            data_channels=options.data_channels,
+            plain_messages=options.plain_messages,
+            max_message_size=remote.max_message_size,
+            shutdown_timeout=options.shutdown_timeout,
+            rng=options.rng,
+        )
+
+    def on_established(self, peer: RtcPeer) -> None:
+        self._half_open.discard(peer)
+
+    def on_over(self, peer: RtcPeer) -> None:
+        self._half_open.discard(peer)
+        self._peers.pop(peer, None)
+        for ufrag in peer.ufrags:
+            self._by_ufrag.pop(ufrag, None)
+        for transaction in peer.transactions:
+            self._by_transaction.pop(transaction, None)
+        for path in peer.paths:
+            if self._by_path.get(path) is peer:
+                del self._by_path[path]
+
+    def on_new_credentials(self, peer: RtcPeer) -> None:
+        """The old ones are still good for checks that are under way."""
+        ufrag = peer._session.ice.credentials.ufrag
+        if ufrag not in peer.ufrags:
+            peer.ufrags.append(ufrag)
+            self._by_ufrag[ufrag] = peer
+            if len(peer.ufrags) > _MAX_UFRAGS:
+                self._by_ufrag.pop(peer.ufrags.popleft(), None)
+
+    def note_requests(self, peer: RtcPeer, datagrams: Sequence[IceDatagram]) -> None:
+        """Whose the responses will be."""
+        for data, _, _ in datagrams:
+            if not (data[0] or data[1] & 0x10):  # a request: RFC 8489 §5
+                transaction = data[8:20]
+                self._by_transaction[transaction] = peer
+                peer.transactions.append(transaction)
+        while len(peer.transactions) > _MAX_TRANSACTIONS:
+            self._by_transaction.pop(peer.transactions.popleft(), None)
+
+    # -- what arrives
+
+    def _start(self) -> None:
+        for local, socket in self.sockets.by_address.items():
+            self._nursery.start_soon(self._receive, socket, local, name=f"receiver at {local}")
+
+    @enable_ki_protection
+    async def _receive(self, socket: UDPSocket, local: Address) -> NoReturn:
+        while True:
+            batch = await socket.receive_batch()
+            now = trio.current_time()
+            answers: list[IceDatagram] = []
+            for address, datagrams in batch:
+                answers += self._route(datagrams, (local, address[:2]), now)
+            if answers:
+                await self.sockets.send(answers)
+
+    def _route(self, datagrams: list[bytes], path: Path, now: float) -> list[IceDatagram]:
+        """Hand on datagrams from one sender; what to answer."""
+        dtls = [datagram for datagram in datagrams if 20 <= datagram[0] < 64]  # RFC 9443 §2
+        answers: list[IceDatagram] = []
+        if len(dtls) < len(datagrams):
+            for datagram in datagrams:
+                if datagram[0] < 4:
+                    answers += self._route_stun(datagram, path, now)
+        if dtls:
+            peer = self._by_path.get(path)
+            if peer is not None:
+                answers += peer.receive_dtls(dtls, path, now)
+            else:
+                self._statistics.datagrams_dropped += len(dtls)
+        return answers
+
+    def _route_stun(self, datagram: bytes, path: Path, now: float) -> list[IceDatagram]:
+        ufrag = peek_local_ufrag(datagram)
+        if ufrag is not None:
+            peer = self._by_ufrag.get(ufrag)
+        else:
+            peer = self._by_transaction.get(datagram[8:20])
+        if peer is None:
+            self._statistics.datagrams_dropped += 1
+            return []
+        if peer.receive_stun(datagram, path, now) and peer.is_verified(path):
+            self._claim(path, peer, now)
+        return peer.datagrams_to_send()
+
+    def _claim(self, path: Path, peer: RtcPeer, now: float) -> None:
+        """The peer is where the path says.
+
+        Requests can be sent in another's name: whoever was there and is still heard of stays.
+        """
+        owner = self._by_path.get(path)
+        if owner is not None and owner is not peer:
+            if not owner.over and now - owner.paths.get(path, -math.inf) < _OWNED_FOR:
+                return
+            owner.paths.pop(path, None)
+        self._by_path[path] = peer
+        peer.paths.pop(path, None)
+        peer.paths[path] = now
+        if len(peer.paths) > _MAX_PATHS:
+            oldest = next(iter(peer.paths))
+            del peer.paths[oldest]
+            if self._by_path.get(oldest) is peer:
+                del self._by_path[oldest]
