@@ -49,7 +49,11 @@ async def open_dtls_association(
     policy = peer_fingerprint if verify_peer is None else verify_peer
     assert policy is not None
     socket = await ConnectedUDPSocket.connect(
-        host, port, local_host=local_host, local_port=local_port
+        host,
+        port,
+        local_host=local_host,
+        local_port=local_port,
+        dont_fragment=config.path_mtu_discovery,
     )
     try:
         transport = await open_dtls(

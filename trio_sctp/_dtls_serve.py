@@ -83,7 +83,10 @@ async def serve_dtls(
     Never returns.  Raises `OSError` if the port cannot be bound.
     """
     policy = peer_policy(verify_peer)
-    async with await UDPSocket.bind(port, host=host) as socket, trio.open_nursery() as nursery:
+    async with (
+        await UDPSocket.bind(port, host=host, dont_fragment=config.path_mtu_discovery) as socket,
+        trio.open_nursery() as nursery,
+    ):
 
         def associate(transport: DtlsTransport) -> Association:
             return make_association(

@@ -169,7 +169,9 @@ def make_association(
     if transport.max_datagram_size < config.path_mtu:
         config = config.replace(path_mtu=transport.max_datagram_size)
     if not transport.protects_integrity:
-        config = config.replace(zero_checksum=False)  # RFC 9653 §3: without a checksum all may be wrong
+        config = config.replace(
+            zero_checksum=False
+        )  # RFC 9653 §3: without a checksum all may be wrong
     return Association(
         CoreAssociation(config, rng=rng),
         transport,

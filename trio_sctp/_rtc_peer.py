@@ -73,6 +73,9 @@ class PeerShare(Mailbox):
     def max_datagram_size(self) -> int:
         return 65507
 
+    # never_fragments stays False, so that path MTU discovery is off: several stacks take datagrams of
+    # no more than some 1500 bytes, whatever the path carries.
+
     @property
     def remote_address(self) -> tuple[str, int] | None:
         path = self._ice.send_path

@@ -119,7 +119,7 @@ async def _bind_all(port: int, hosts: Iterable[str]) -> list[UDPSocket]:
     sockets: list[UDPSocket] = []
     try:
         for host in hosts:
-            sockets.append(await UDPSocket.bind(port, host=host))
+            sockets.append(await UDPSocket.bind(port, host=host, dont_fragment=False))
             port = sockets[0].local_address[1]
     except BaseException:
         for socket in sockets:

@@ -68,9 +68,9 @@ def test_any_bytes_as_chunks(state: State, body: bytes, tag: int) -> None:
 @given(
     state=STATES,
     body=damaged(
-        st.lists(st.one_of(chunks.map(lambda k: k.encode()), almost_chunk), min_size=1, max_size=4).map(
-            joined
-        )
+        st.lists(
+            st.one_of(chunks.map(lambda k: k.encode()), almost_chunk), min_size=1, max_size=4
+        ).map(joined)
     ),
     tag=st.integers(0, 3),
 )
@@ -194,7 +194,9 @@ def test_a_damaged_exchange_ends(data: st.DataObject) -> None:
         if data.draw(st.integers(0, 4)) == 0:
             raw = bytearray(packet.raw)
             raw[data.draw(st.integers(12, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
-            pair.other(packet).give([encode_packet(5000, 5000, packet.tag, [bytes(raw[12:])])], pair.now)
+            pair.other(packet).give(
+                [encode_packet(5000, 5000, packet.tag, [bytes(raw[12:])])], pair.now
+            )
         else:
             pair.repeat(packet)
     else:

@@ -253,7 +253,9 @@ def on_shutdown(state: State) -> Effect:  # §9.2
     if state in (State.SHUTDOWN_SENT, State.SHUTDOWN_ACK_SENT):
         return Effect(State.SHUTDOWN_ACK_SENT, ["SHUTDOWN ACK"])
     # data is outstanding, and this does not acknowledge it
-    return Effect(State.SHUTDOWN_RECEIVED, events=[PeerShutdown] * (state is State.SHUTDOWN_PENDING))
+    return Effect(
+        State.SHUTDOWN_RECEIVED, events=[PeerShutdown] * (state is State.SHUTDOWN_PENDING)
+    )
 
 
 def on_shutdown_ack(state: State) -> Effect:
@@ -284,9 +286,7 @@ def never(state: State) -> Effect:
     return NOTHING
 
 
-MATRIX: dict[
-    str, tuple[Callable[[int, int], c.EncodableChunk], Callable[[State], Effect]]
-] = {
+MATRIX: dict[str, tuple[Callable[[int, int], c.EncodableChunk], Callable[[State], Effect]]] = {
     "DATA": (lambda mine, theirs: c.Data(theirs, 0, 0, 51, b"x"), on_data),
     "SACK": (lambda mine, theirs: c.Sack(mine, 100_000), never),
     "HEARTBEAT": (lambda mine, theirs: c.Heartbeat.from_info(b"x"), on_heartbeat),

@@ -24,7 +24,7 @@ from trio_sctp._core.events import (
 from trio_sctp._core.states import State
 from trio_sctp._wire import chunks as c
 from trio_sctp._wire.error_causes import OutOfResource, UserInitiatedAbort
-from trio_sctp._wire.packet import encode_packet
+from trio_sctp._wire.packet import decode_chunks, encode_packet
 
 SERVER: Address = ("192.0.2.100", 9899)
 
@@ -312,7 +312,9 @@ def test_nothing_is_left_of_peers_that_left() -> None:
     """Gracefully, by abort, or silently: all tables are empty again."""
     network = Network(Config(association_max_retrans=0, hb_interval=1.0))
     empty = tables(network.server)
-    clients = [network.call(client_address(i), config=Config(hb_interval=math.inf)) for i in range(90)]
+    clients = [
+        network.call(client_address(i), config=Config(hb_interval=math.inf)) for i in range(90)
+    ]
     network.run()
     assert len(network.server.associations) == 90
     for client in clients[:30]:
@@ -343,6 +345,20 @@ def test_last_packets_of_an_association_are_still_pulled() -> None:
     client.receive_packets([abort], now=0.0)
     assert client.ended
     assert network.server.datagrams_to_send(now=0.0) == []
+
+
+def test_nothing_overtakes_the_abort_of_an_association() -> None:
+    # A -> DATA -> Z comes while Z's ABORT waits to be pulled: no ABORT without its cause goes ahead
+    network = Network()
+    client = network.call(client_address(1))
+    network.run()
+    server = network.accepted[0]
+    client.send(0, b"x", now=0.0)
+    server.abort(b"enough", now=0.0)
+    late = [(client_address(1), packet) for packet in client.packets_to_send(now=0.0)]
+    network.server.receive_datagrams(late, now=0.0)
+    ((_, packet),) = network.server.datagrams_to_send(now=0.0)
+    assert decode_chunks(packet) == [c.Abort((UserInitiatedAbort(b"enough"),))]
 
 
 def test_shutdown_complete_lost_after_the_association_is_forgotten() -> None:

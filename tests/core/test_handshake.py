@@ -148,7 +148,9 @@ def test_any_initial_tsn_works(initial_tsn: int, monkeypatch: pytest.MonkeyPatch
 
     pair = Pair()
     monkeypatch.setattr(
-        LocalSetup, "random", classmethod(lambda cls, rng: cls(rng.randrange(1, 2**32), initial_tsn))
+        LocalSetup,
+        "random",
+        classmethod(lambda cls, rng: cls(rng.randrange(1, 2**32), initial_tsn)),
     )
     messages = [bytes([i]) * 3000 for i in range(8)]
     for message in messages:

@@ -385,6 +385,16 @@ def test_mids_wrap_under_loss() -> None:
     assert received(pair.z) == {4: [large(n, 2) for n in range(8)]}
 
 
+def test_no_more_ordered_messages_than_mids_allow() -> None:
+    """§2.1: at most 2^31 - 1 of a stream in flight."""
+    pair = interleaving_pair()
+    send_and_pull(pair, (4, b"1"))
+    pair.a.association._send_queue._stream(4).ordered_in_window = 2**31 - 1
+    assert [k.payload for k in send_and_pull(pair, (4, b"2"), (5, b"other"))] == [b"other"]
+    pair.run()  # the first is acknowledged
+    assert received(pair.z) == {4: [b"1", b"2"], 5: [b"other"]}
+
+
 class LongParts(list[bytes]):
     """The fragments of a message that has gone on for so long that FSNs are about to wrap."""
 

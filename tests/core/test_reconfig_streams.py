@@ -373,6 +373,18 @@ def test_peer_that_never_answers_is_given_up() -> None:
     assert len(pair.exchange) == 4
 
 
+def test_extension_is_announced() -> None:
+    # §5.1.1, in INIT and INIT ACK
+    pair = Pair()
+    pair.a.association.connect(now=0.0)
+    (init,) = pair.pull()
+    pair.deliver()
+    (init_ack,) = pair.pull()
+    for parameters in (init.chunk(c.Init).parameters, init_ack.chunk(c.InitAck).parameters):
+        (extensions,) = [x for x in parameters if isinstance(x, p.SupportedExtensions)]
+        assert c.ReConfig.type in extensions.chunk_types
+
+
 def test_peer_without_the_extension_is_not_asked() -> None:
     pair = pair_in_state(State.COOKIE_ECHOED)
     (answer,) = pair.a.receive(c.Init(7, 10_000, 5, 5, 1), now=0.0, tag=0)

@@ -23,9 +23,7 @@ ADDRESS = ("192.0.2.1", 9899)
 
 
 def cookie_of(packet: Packet) -> bytes:
-    return next(
-        p.cookie for p in packet.chunk(c.InitAck).parameters if isinstance(p, StateCookie)
-    )
+    return next(p.cookie for p in packet.chunk(c.InitAck).parameters if isinstance(p, StateCookie))
 
 
 def init_ack_from_z(pair: Pair) -> Packet:
@@ -69,14 +67,18 @@ def test_a_flood_of_inits_leaves_no_trace_in_an_endpoint() -> None:
     endpoint.receive_datagrams([(ADDRESS, encode_packet(5000, 5000, 0, [init.encode()]))], now=0.0)
     endpoint.datagrams_to_send(now=0.0)
     before = {
-        name: sys.getsizeof(value) for name, value in vars(endpoint).items() if hasattr(value, "__len__")
+        name: sys.getsizeof(value)
+        for name, value in vars(endpoint).items()
+        if hasattr(value, "__len__")
     }
     for i in range(1, 2000):
         raw = encode_packet(1 + i % 60000, 5000, 0, [c.Init(i, 10_000, 1, 1, i).encode()])
         endpoint.receive_datagrams([(("192.0.2.1", i), raw)], now=float(i))
         assert len(endpoint.datagrams_to_send(now=float(i))) == 1
     after = {
-        name: sys.getsizeof(value) for name, value in vars(endpoint).items() if hasattr(value, "__len__")
+        name: sys.getsizeof(value)
+        for name, value in vars(endpoint).items()
+        if hasattr(value, "__len__")
     }
     assert after == before
     assert endpoint.associations == ()
@@ -316,9 +318,7 @@ def test_caller_asks_again_with_a_longer_life() -> None:
     assert pair.a.events == []
     (init,) = pair.pull()
     assert init.names == "INIT"
-    (wish,) = [
-        p for p in init.chunk(c.Init).parameters if isinstance(p, CookiePreservative)
-    ]
+    (wish,) = [p for p in init.chunk(c.Init).parameters if isinstance(p, CookiePreservative)]
     assert wish.increment_ms == 500
     pair.run()
     assert pair.a.state is pair.z.state is State.ESTABLISHED

@@ -102,7 +102,7 @@ async def test_it_is_called() -> None:
             )
             async with await page.be_called(endpoint) as association:
                 for options in ({}, {"ordered": False}, {"max_retransmits": 0}, {"lifetime": 5.0}):
-                    async with association.open_channel("ours", **options) as channel:  # type: ignore[arg-type]
+                    async with association.open_channel("ours", **options) as channel:
                         for value in (
                             "",
                             "x",

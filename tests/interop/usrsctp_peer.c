@@ -554,6 +554,10 @@ static void configure(struct socket *so) {
 	}
 	subscribe(so);
 	set_buffers(so);
+	if (options.interleaving) { /* parts of messages would be interleaved as well */
+		const uint32_t point = (uint32_t)options.rcvbuf / 2;
+		SET(so, SCTP_PARTIAL_DELIVERY_POINT, point);
+	}
 }
 
 static struct sockaddr_in address_of(const char *text, uint16_t port) {

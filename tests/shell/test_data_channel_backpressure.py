@@ -76,8 +76,9 @@ async def test_dropping_what_nobody_reads_opens_the_window_for_others(
 ) -> None:
     async with open_association_pair(server_config=SMALL_WINDOW) as (client, server):
         unread, other = client.open_channel("unread"), client.open_channel("other")
-        far_unread = await server.listen().accept()
-        far_other = await server.listen().accept()
+        listener = server.listen()
+        far = {channel.label: channel for channel in [await listener.accept() for _ in "12"]}
+        far_unread, far_other = far["unread"], far["other"]
         unread.set_water_marks(high=3000)
         await fill(unread)
         await other.send(bytes(19_000))

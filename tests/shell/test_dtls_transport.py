@@ -214,7 +214,7 @@ async def test_associations_over_dtls_over_a_bad_network(
             transport = await secure(end, client=False)()
             async with open_association(transport, client=False, config=config) as association:
                 async for message in await association.listen().accept():
-                    heard.append(message)
+                    heard.append(message)  # noqa: PERF401
                 closed.set()
                 await association.wait_closed()
 
@@ -269,7 +269,7 @@ async def test_a_close_notify_ends_the_association(autojump_clock: MockClock) ->
 
         @nursery.start_soon
         async def vanish() -> None:
-            with pytest.raises(trio.BrokenResourceError):
+            with pytest.raises(trio.BrokenResourceError):  # noqa: PT012
                 async with open_association(server, client=False) as association:
                     await trio.sleep(1)
                     association._driver._can_send = False  # no ABORT, no SHUTDOWN

@@ -165,7 +165,7 @@ async def test_a_client_that_begins_anew_at_its_address() -> None:
 
     async with trio.open_nursery() as nursery:
         endpoint = await start(nursery, handler)
-        with pytest.raises(AssociationError):
+        with pytest.raises(AssociationError):  # noqa: PT012
             async with connect(endpoint.port, local_host=HOST) as association:
                 port = association._driver._transport._transport.local_address[1]
                 association._driver._transport._transport.close()  # without a word

@@ -18,7 +18,7 @@ from trio_sctp._core.data_channels import (
     ChannelOpened,
     DataChannels,
 )
-from trio_sctp._core.events import AssociationClosed
+from trio_sctp._core.events import AssociationClosed, MessageOutcome
 from trio_sctp.testing._emulated_link import EmulatedLink, LinkConditions
 
 __all__ = ["EmulatedEnd", "EmulatedPair", "Stalled"]
@@ -36,6 +36,7 @@ class EmulatedEnd:
         self.channels = DataChannels(self.association, client=client, max_message_size=0)
         self.link = link
         self.received: dict[int, list[bytes | str]] = {}
+        self.outcomes: list[MessageOutcome] = []
         self.opened: list[int] = []
         self.closed: list[int] = []
         self.ending: AssociationClosed | None = None
@@ -62,6 +63,8 @@ class EmulatedEnd:
             if isinstance(event, ChannelMessage):
                 self.received.setdefault(event.stream_id, []).append(event.data)
                 self.association.message_consumed(event.size, now=now)
+            elif isinstance(event, MessageOutcome):
+                self.outcomes.append(event)
             elif isinstance(event, ChannelOpened):
                 self.opened.append(event.stream_id)
             elif isinstance(event, ChannelClosed):
@@ -73,13 +76,23 @@ class EmulatedEnd:
 class EmulatedPair:
     """``a`` calls, ``z`` answers; both directions have the same conditions."""
 
-    def __init__(self, conditions: LinkConditions, config: Config, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        conditions: LinkConditions,
+        config: Config,
+        *,
+        config_z: Config | None = None,
+        seed: int = 0,
+    ) -> None:
         self.now = 0.0
         self.a = EmulatedEnd(
             config, client=True, link=EmulatedLink(conditions, f"{seed} a"), seed=2 * seed
         )
         self.z = EmulatedEnd(
-            config, client=False, link=EmulatedLink(conditions, f"{seed} z"), seed=2 * seed + 1
+            config_z or config,
+            client=False,
+            link=EmulatedLink(conditions, f"{seed} z"),
+            seed=2 * seed + 1,
         )
         self.ends = (self.a, self.z)
 

@@ -165,15 +165,16 @@ class Association:
         if self.ended or self.ending.requested or self.state in SHUTTING_DOWN:
             raise LocalProtocolError(f"send: the association is {self._described_state()}")
         message = OutgoingMessage(stream_id, ppid, payload, unordered)
-        if options is not None or context is not None:
-            self._set_policy(message, options, context, now)
-        self._send_queue.add(message)
+        if options is None and context is None:
+            self._send_queue.add(message)
+        else:
+            self._add_with_policy(message, options, context, now)
         self._send_buffer_used = True
         self.counters.messages_sent += 1
         if self.tcb is not None:
             self.tcb.retransmission_queue.allow_burst()
 
-    def _set_policy(
+    def _add_with_policy(
         self, message: OutgoingMessage, options: SendOptions | None, context: object, now: float
     ) -> None:
         limited = options is not None and not options.reliable
@@ -181,6 +182,9 @@ class Association:
             raise LocalProtocolError("options: the peer does not support partial reliability")
         if limited or context is not None:
             message.policy = Policy(options, context, now)
+        self._send_queue.add(message)
+        if message.policy is not None:
+            self._send_queue.policies.add(message)
 
     def make_room(
         self,

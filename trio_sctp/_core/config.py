@@ -117,12 +117,19 @@ class Config:
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int if type(low) is int else _NUMBER):
+            if isinstance(value, bool) or not isinstance(
+                value, int if type(low) is int else _NUMBER
+            ):
                 kind = "an integer" if type(low) is int else "a number"
                 raise LocalProtocolError(f"{name} is {value!r}: it must be {kind}")
             if not low <= value <= high:
                 raise LocalProtocolError(f"{name} is {value}: it must be from {low} to {high}")
-        for name in ("path_mtu_discovery", "zero_checksum", "accept_association_reset", "interleaving"):
+        for name in (
+            "path_mtu_discovery",
+            "zero_checksum",
+            "accept_association_reset",
+            "interleaving",
+        ):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise LocalProtocolError(f"{name} is {value!r}: it must be True or False")

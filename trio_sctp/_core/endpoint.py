@@ -51,7 +51,9 @@ class Endpoint:
 
     def __init__(self, config: Config, *, rng: Random, max_associations: int = 10_000) -> None:
         if max_associations < 1:
-            raise LocalProtocolError(f"max_associations is {max_associations}: it must be 1 or more")
+            raise LocalProtocolError(
+                f"max_associations is {max_associations}: it must be 1 or more"
+            )
         self.config = config
         self.counters = Counters()
         self._rng = rng
@@ -78,9 +80,7 @@ class Endpoint:
         self._add(route, association)
         return association
 
-    def receive_datagrams(
-        self, datagrams: Iterable[tuple[Address, bytes]], *, now: float
-    ) -> None:
+    def receive_datagrams(self, datagrams: Iterable[tuple[Address, bytes]], *, now: float) -> None:
         """Take packets with where they came from; each association gets its own as one batch."""
         batches: dict[Association, list[bytes]] = {}
         for address, packet in datagrams:
@@ -251,6 +251,10 @@ class Endpoint:
         self, header: PacketHeader, chunks: list[Chunk], address: Address
     ) -> None:
         self._out_of_the_blue += 1
+        if Route(address, header.source_port) in self._by_route:
+            # The association with this peer is over and its last packet, which says so better, is
+            # still to be pulled: nothing may overtake that.
+            return
         answer = answer_out_of_the_blue(chunks)
         if answer is not None:
             self._answer(address, _packet(header, header.verification_tag, answer))

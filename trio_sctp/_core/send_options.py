@@ -41,9 +41,7 @@ class SendOptions:
     def reliable(self) -> bool:
         """Nothing makes us give such a message up."""
         return (
-            self.max_retransmits is None
-            and self.lifetime is None
-            and self.discard_priority is None
+            self.max_retransmits is None and self.lifetime is None and self.discard_priority is None
         )
 
 

@@ -545,13 +545,8 @@ class StreamReset:
     def _receive_tsn_request(self, sn: int, request: SsnTsnResetRequest, now: float) -> _Answer:
         """The peer begins all numbers anew (§5.2.4)."""
         own = self._outstanding
-        return self.tsn.receive(
-            sn,
-            now,
-            crossing=own is not None
-            and isinstance(own.parameter, SsnTsnResetRequest)
-            and not own.busy,
-        )
+        crossing = own is not None and not own.busy and type(own.parameter) is SsnTsnResetRequest
+        return self.tsn.receive(sn, now, crossing=crossing)
 
     def _receive_add_outgoing(self, sn: int, request: AddOutgoingStreams, now: float) -> _Answer:
         return response_to(sn, self.counts.receive_add_outgoing(request))

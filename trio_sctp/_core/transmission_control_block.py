@@ -103,7 +103,9 @@ class TransmissionControlBlock:
             self.peer = peer
             return
         self.retransmission_queue.adopt_peer(peer.a_rwnd, now)
-        if (offered(self._config) & peer.capabilities).interleaving != self.capabilities.interleaving:
+        if (
+            offered(self._config) & peer.capabilities
+        ).interleaving != self.capabilities.interleaving:
             self.retransmission_queue.take_back()  # into chunks of the other kind
         self._learn(peer)
 

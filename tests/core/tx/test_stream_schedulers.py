@@ -205,13 +205,12 @@ def test_wfq_by_the_priorities_of_rfc_8831(interleaving: bool, size: int) -> Non
 
 
 def test_wfq_takes_any_16_bit_priority() -> None:
-    queue = filled("wfq", interleaving=True, s1=[10**6], s2=[10**6], s3=[10**6])
+    queue = filled("wfq", interleaving=True, s1=[100] * 100, s2=[100] * 100, s3=[100] * 5000)
     queue.set_priority(1, 0)  # as good as 1
     queue.set_priority(2, 1)
     queue.set_priority(3, 65535)
-    sent = Counter(order(queue, 9900))
-    assert sent == {1: 1, 2: 1, 3: 9898}
-    assert Counter(order(queue)) == {1: 9999, 2: 9999, 3: 102}
+    assert set(order(queue, 5000)) == {3}
+    assert Counter(order(queue, 100)) == {1: 50, 2: 50}
 
 
 @pytest.mark.parametrize("interleaving", [False, True])
@@ -224,7 +223,7 @@ def test_wfq_a_new_priority_holds_at_once(interleaving: bool) -> None:
     assert shares(queue, 50_000) == pytest.approx({1: 0.2, 2: 0.8}, rel=0.02)
 
 
-def test_wfq_a_new_message_is_next_whatever_else_waits() -> None:
+def test_wfq_a_new_small_message_is_next_whatever_else_waits() -> None:
     queue = filled("wfq", interleaving=True, **{f"s{n}": [10**6] for n in range(1, 51)})
     order(queue, 777)
     for stream_id in range(100, 110):
@@ -233,8 +232,16 @@ def test_wfq_a_new_message_is_next_whatever_else_waits() -> None:
     add(queue, 200, 50)
     add(queue, 201, 50)
     queue.set_priority(202, 1024)
-    add(queue, 202, 50)
-    assert order(queue, 3) == [202, 200, 201], "the weightier first, else in order"
+    add(queue, 202, 90)
+    add(queue, 203, 20)
+    assert order(queue, 4) == [202, 203, 200, 201], "the weightier first, the smaller, the earlier"
+
+
+def test_wfq_a_burst_of_small_messages_within_its_share_is_not_held_back() -> None:
+    queue = filled("wfq", interleaving=True, **{f"s{n}": [10**6] for n in range(1, 9)})
+    order(queue, 777)
+    add(queue, 9, *[100] * 5)
+    assert order(queue, 5) == [9] * 5
 
 
 def test_wfq_coming_back_again_and_again_is_no_advantage() -> None:
@@ -245,7 +252,7 @@ def test_wfq_coming_back_again_and_again_is_no_advantage() -> None:
         if not queue.unsent_of(3):
             add(queue, 3, 100)
         streams += order(queue, 1)
-    assert Counter(streams) == pytest.approx({1: 1000, 2: 1000, 3: 1000}, abs=3)
+    assert Counter(streams) == pytest.approx({1: 1000, 2: 1000, 3: 1000}, abs=8)
 
 
 @pytest.mark.parametrize("interleaving", [False, True])
@@ -258,6 +265,16 @@ def test_wfq_nothing_is_owed_for_capacity_that_nobody_wanted(interleaving: bool)
     order(queue, 1000)  # the other one alone
     add(queue, 1, *[100] * 2000)
     assert shares(queue, 50_000) == pytest.approx({1: 0.5, 2: 0.5}, rel=0.02)
+
+
+@pytest.mark.parametrize("interleaving", [False, True])
+def test_wfq_nothing_is_owed_once_everything_was_sent(interleaving: bool) -> None:
+    queue = filled("wfq", interleaving=interleaving, s1=[900, 900], s2=[900], s3=[900])
+    order(queue)
+    add(queue, 1, 80)
+    add(queue, 2, 90)
+    add(queue, 4, 100)
+    assert order(queue) == [1, 2, 4]
 
 
 def test_without_interleaving_large_messages_let_the_small_ones_go_first() -> None:
@@ -405,21 +422,14 @@ def test_wfq_no_stream_is_ever_far_from_its_share(
         queue.set_priority(stream_id, weight)
         add(queue, stream_id, *[size] * 40)
     cost = dict.fromkeys(range(len(streams)), Fraction(0))
-    unit = {
-        n: Fraction(header + (min(size, FRAGMENT) if interleaving else size), weight)
-        for n, (weight, size) in enumerate(streams)
-    }
+    unit = {n: Fraction(header + size, weight) for n, (weight, size) in enumerate(streams)}
     while all(queue.unsent_of(n) for n in cost):
-        taken = take(queue)
+        taken = take(queue, 400)
         assert taken is not None
         stream_id, size = taken
-        message_left = queue.unsent_of(stream_id) % streams[stream_id][1]
-        ends = interleaving or not message_left
-        weight = streams[stream_id][0]
-        cost[stream_id] += Fraction(size + (header if ends else 0), weight)
-        if ends:
-            for n, m in pairwise(sorted(cost, key=cost.__getitem__)):
-                assert cost[m] - cost[n] <= unit[n] + unit[m] + Fraction(1, 100)
+        cost[stream_id] += Fraction(size + header, streams[stream_id][0])
+        for n, m in pairwise(sorted(cost, key=cost.__getitem__)):
+            assert cost[m] - cost[n] <= unit[n] + unit[m] + Fraction(1, 100)
 
 
 @pytest.mark.parametrize("interleaving", [False, True])

@@ -7,7 +7,7 @@ those that came early by FSN.  The interface is that of `ReassemblyQueue`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from heapq import heapify, heappop, heappush
 from typing import ClassVar, Final
 
@@ -134,7 +134,7 @@ class _PartialMessages:
 class InterleavedReassemblyQueue(MessageOrdering):
     """What has been received in I-DATA chunks and is not complete, or not in turn yet."""
 
-    __slots__ = ("_max_message_size", "_partial", "_partial_charge")
+    __slots__ = ("_given_up", "_max_message_size", "_partial", "_partial_charge")
     sequence_mask: ClassVar[int] = MASK32
 
     def __init__(self, max_message_size: int) -> None:
@@ -142,6 +142,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
         self._max_message_size = max_message_size
         self._partial: dict[tuple[int, bool], _PartialMessages] = {}
         self._partial_charge = 0
+        self._given_up: dict[tuple[int, bool], int] = {}  # the last MID, of streams where any was
 
     def add(self, chunk: IData, tsn: int) -> str | None:
         """Take in a chunk whose TSN is new; return in words what makes it a protocol violation."""
@@ -179,6 +180,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
     ) -> None:
         """Give up what the peer has abandoned (RFC 8260 §2.3.1): messages up to the MIDs listed."""
         for stream_id, unordered, mid in streams:
+            self._given_up[stream_id, unordered] = mid
             partial = self._partial.get((stream_id, unordered))
             if partial is not None:
                 for message in partial.take_through(unwrap32(mid, partial.reference)):
@@ -187,6 +189,20 @@ class InterleavedReassemblyQueue(MessageOrdering):
                     del self._partial[stream_id, unordered]
             if not unordered:
                 self._skip(stream_id, mid, new_cumulative_tsn)
+
+    def reset_streams(self, stream_ids: Collection[int]) -> None:
+        if stream_ids:
+            for stream_id in stream_ids:
+                self._given_up.pop((stream_id, False), None)
+                self._given_up.pop((stream_id, True), None)
+        else:
+            self._given_up.clear()
+        super().reset_streams(stream_ids)
+
+    def _is_given_up(self, chunk: IData) -> bool:
+        """Whether a fragment, by a higher TSN, is of a message that was given up before it came."""
+        last = self._given_up.get((chunk.stream_id, chunk.unordered))
+        return last is not None and not self._holding and (last - chunk.mid) & MASK32 < 1 << 31
 
     def _drop_unfinished_before(self, tsn: int) -> None:
         for key, siblings in list(self._partial.items()):
@@ -200,6 +216,8 @@ class InterleavedReassemblyQueue(MessageOrdering):
     def _add_fragment(self, chunk: IData, tsn: int) -> str | None:
         key = chunk.stream_id, chunk.unordered
         siblings = self._partial.get(key)
+        if self._given_up and self._is_given_up(chunk):
+            return None
         if siblings is None:
             siblings = self._partial[key] = _PartialMessages(chunk.mid)
             return self._place_fragment(chunk, tsn, siblings)

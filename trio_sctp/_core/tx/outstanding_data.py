@@ -17,11 +17,12 @@ A SACK costs what it newly acknowledges plus its gap blocks, whatever a peer put
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from .policies import Policy
     from .send_queue import OutgoingMessage
 
 __all__ = [
@@ -288,25 +289,22 @@ class OutstandingData:
 
     # -- abandoned messages (RFC 3758) -------------------------------------------------------------
 
-    def abandon(self, message: OutgoingMessage, tsns: Iterable[int], unsent: int) -> None:
-        """Give up all chunks of a message, and its last ``unsent`` bytes that no chunk was made of.
-
-        These get one TSN: the peer may have all that was sent, and only by missing something does
-        it learn that the message ends there (what it would take for the same message otherwise, is
-        the next one).
-        """
-        chunks = self.chunks
-        for tsn in tsns:
-            chunk = chunks.get(tsn)
+    def abandon(self, message: OutgoingMessage, policy: Policy) -> None:
+        """Give up all chunks of a message."""
+        for tsn in policy.tsns:
+            chunk = self.chunks.get(tsn)
             if chunk is not None:
                 self._abandon(chunk)
-        if unsent:
-            tsn = self.next_tsn
-            chunks[tsn] = chunk = OutstandingChunk(tsn, b"", unsent, message)
-            chunk.state = ABANDONED
-            chunk.fast_retransmitted = True  # it cannot be lost
-            self.next_tsn = tsn + 1
-            self.abandoned_count += 1
+
+    def abandon_unsent(self, message: OutgoingMessage, policy: Policy, size: int) -> None:
+        """Give up the end of a message, of so many bytes, that no chunk was made of: it gets a TSN."""
+        tsn = self.next_tsn
+        self.chunks[tsn] = chunk = OutstandingChunk(tsn, b"", size, message)
+        chunk.state = ABANDONED
+        chunk.fast_retransmitted = True  # it cannot be lost
+        policy.tsns.append(tsn)
+        self.next_tsn = tsn + 1
+        self.abandoned_count += 1
 
     def is_abandoned(self, tsn: int) -> bool:
         chunk = self.chunks.get(tsn)

@@ -162,9 +162,7 @@ class Policies:
         self._set_timer()
         return expired
 
-    def least_important(
-        self, stream_id: int | None, threshold: float
-    ) -> OutgoingMessage | None:
+    def least_important(self, stream_id: int | None, threshold: float) -> OutgoingMessage | None:
         """The waiting message with the highest discard priority above ``threshold`` (RFC 7496 §3.2).
 
         Of one stream or of all; the oldest of several.

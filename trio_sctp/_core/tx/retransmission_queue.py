@@ -159,9 +159,7 @@ class RetransmissionQueue:
     def is_recovering(self) -> bool:
         """What was lost is being sent again, or was and is not acknowledged yet."""
         return (
-            self._recovery_point is not None
-            or self._one_packet_only
-            or self._data.marked_count > 0
+            self._recovery_point is not None or self._one_packet_only or self._data.marked_count > 0
         )
 
     @property
@@ -381,10 +379,24 @@ class RetransmissionQueue:
                     self._abandon(chunk.message, reason)
 
     def _abandon(self, message: OutgoingMessage, reason: Outcome) -> None:
-        """Give up a message that was begun, as a whole (§3.5 A2, A3)."""
-        assert message.policy is not None
+        """Give up a message that was begun, as a whole (§3.5 A2, A3).
+
+        What was not sent of it gets one TSN, which nobody ever sends.  The peer may have all that
+        was sent; only by missing something does it learn that the message ends there, and that what
+        follows is another one.
+
+        With I-DATA that TSN is needed behind any fragments, as other messages' may be among them: the
+        peer must not hear that a message is skipped as long as a fragment may still come to it.
+        """
+        policy = message.policy
+        assert policy is not None
         unsent = self._send_queue.abandon(message, reason)
-        self._data.abandon(message, message.policy.tsns, unsent)
+        self._data.abandon(message, policy)
+        if not unsent and self._send_queue.interleaving and len(policy.tsns) > 1:
+            message.unacked += 1
+            unsent = 1
+        if unsent:
+            self._data.abandon_unsent(message, policy, unsent)
         self.unacknowledged_messages -= 1
         self._abandoning = True
         if self._timed_tsn is not None and self._data.is_abandoned(self._timed_tsn):

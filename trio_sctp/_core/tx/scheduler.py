@@ -8,14 +8,15 @@ logarithm of the number of active streams.
 Capacity is counted in bytes of chunks, headers included: a stream of tiny messages pays for what they
 take, not for what they carry.
 
-The fair schedulers keep a virtual time.  The start tag of a stream's next unit is where its last one
-ended, or the present if that is later; a unit lasts its size divided by the stream's weight.  With
-interleaving the lowest start tag is next: whoever comes with something new and has not had its share
-goes before all that have waited only for their next turn, so a short message is behind at most what is
-on its way already.  Without interleaving it is the lowest finish tag, start plus the whole message: a
-large message is begun only when its stream would have got it through by fair sharing of each byte, and
-whatever is smaller goes before it until then.  Once begun nothing can be done: it has to be finished
-(RFC 9260 §6.9), which is why messages should be no longer than 16 KB then (RFC 8831 §6.6).
+The fair schedulers keep a virtual time.  What a stream sends next starts where its last one ended, or
+at the present if that is later, and takes its size divided by the stream's weight; where it ends ranks
+it, the earliest end being next.  The present is the latest start of what was sent.  With interleaving
+the next fragment counts: a short message of a stream that has not used up its share goes before the
+next fragment of all large ones, so it is behind at most what is on its way already.  Without it the
+whole message counts: a large one is begun only when its stream would have got it through by sharing
+each byte fairly, and whatever is smaller goes before it until then.  Once begun nothing can be done: it
+has to be finished (RFC 9260 §6.9), which is why messages should be no longer than 16 KB then (RFC 8831
+§6.6).
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ Entry: TypeAlias = "tuple[int, int, int, OutboundStream]"
 """A place in a heap: two keys, a number that no other entry has, and the stream."""
 
 _UNIT = 1 << 16  # virtual time per byte of a stream of weight 1; the largest weight still moves it
+_FRAGMENT = 1200  # what the next fragment of a large message is taken for; its true size is charged
 
 
 class StreamScheduler(ABC):
@@ -176,7 +178,7 @@ class _Ranking(StreamScheduler):
         self._alone = 0
 
     def _begin(self, stream: OutboundStream) -> int:
-        """The stream becomes active: what ranks it among those with the same key."""
+        """The stream has become active: what ranks it among those with the same key."""
         return 0
 
     def activate(self, stream: OutboundStream) -> None:
@@ -269,49 +271,55 @@ class Priority(_Ranking):
 class FairCapacity(_Ranking):
     """The same capacity for each stream, in bytes (RFC 8260 §3.5, SCTP_SS_FC)."""
 
-    __slots__ = ("_now",)
+    __slots__ = ("_latest_end", "_now")
 
     def __init__(self, *, interleaving: bool = False) -> None:
         super().__init__(interleaving=interleaving)
-        self._now = 0  # the tag of what was sent last
+        self._now = 0
+        self._latest_end = 0
 
     def _weight(self, stream: OutboundStream) -> int:
         return 1
 
     def _key(self, stream: OutboundStream) -> int:
-        start = stream.virtual_time
+        return stream.virtual_time + self._next_size(stream) * _UNIT // self._weight(stream)
+
+    def _next_size(self, stream: OutboundStream) -> int:
+        message = stream.messages[0]
+        size = len(message.payload)
         if self.interleaving:
-            return start
-        size = DATA_HEADER_SIZE + len(stream.messages[0].payload)
-        return start + size * _UNIT // self._weight(stream)
+            size = min(size - message.offset, _FRAGMENT)
+        return DATA_HEADER_SIZE + size
 
     def _begin(self, stream: OutboundStream) -> int:
+        if (
+            self._active_count == 1
+        ):  # the first after a time when all was sent: nobody owes anything
+            self._now = self._latest_end
         if stream.virtual_time < self._now:
             stream.virtual_time = self._now
         return -self._weight(stream)  # before those that have had a turn; the heavier first
 
     def _note_alone(self, stream: OutboundStream) -> None:
-        end = stream.virtual_time + self._alone * _UNIT // self._weight(stream)
-        stream.virtual_time = end
-        self._now = max(self._now, end)
+        self._charge_last(stream, self._alone)
+        self._now = max(self._now, stream.virtual_time)
         self._alone = 0
 
     def _charge(self, stream: OutboundStream, size: int) -> int:
         weight = self._weight(stream)
         start = stream.virtual_time
+        if start > self._now:
+            self._now = start
         stream.virtual_time = end = start + size * _UNIT // weight
-        if self.interleaving:
-            if start > self._now:
-                self._now = start
-            return end
-        if end > self._now:
-            self._now = end
-        return end + (DATA_HEADER_SIZE + len(stream.messages[0].payload)) * _UNIT // weight
+        if end > self._latest_end:
+            self._latest_end = end
+        return end + self._next_size(stream) * _UNIT // weight
 
     def _charge_last(self, stream: OutboundStream, size: int) -> None:
         start = stream.virtual_time
         stream.virtual_time = end = start + size * _UNIT // self._weight(stream)
-        self._now = max(self._now, start if self.interleaving else end)
+        self._now = max(self._now, start)
+        self._latest_end = max(self._latest_end, end)
 
 
 class WeightedFairQueueing(FairCapacity):
