@@ -84,7 +84,7 @@ async def main(role: str) -> None:
         await peer.give_description()
     while line := await reader.readline():
         await peer.command(json.loads(line))
-        if role == "answer" and peer.connection.localDescription is None:
+        if role == "answer" and peer.connection.signalingState == "have-remote-offer":
             await peer.connection.setLocalDescription(await peer.connection.createAnswer())
             await peer.give_description()
     await peer.connection.close()
