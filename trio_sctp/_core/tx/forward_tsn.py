@@ -17,7 +17,7 @@ from typing import Final
 
 from ..._wire.chunks import ForwardTsn, IForwardTsn
 from ..._wire.packet import COMMON_HEADER_SIZE
-from ..._wire.serial import MASK16, MASK32
+from ..._wire.serial import MASK32
 from .outstanding_data import ABANDONED, ACKED, OutstandingChunk, OutstandingData
 
 __all__ = ["ForwardTsnSender"]
@@ -116,27 +116,19 @@ class ForwardTsnSender:
     def _skip(self, chunk: OutstandingChunk, interleaving: bool) -> bool:
         """Note the number that is skipped on a stream; False: one FORWARD TSN has no room for it."""
         message = chunk.message
-        stream_id, unordered, policy = message.stream_id, message.unordered, message.policy
-        assert policy is not None
-        if interleaving:
-            if chunk.tsn != policy.tsns[-1]:
-                return True  # it is not skipped as a whole
-        elif unordered:
+        stream_id, unordered = message.stream_id, message.unordered
+        if unordered and not interleaving:
             return True  # C4: without a number there is none to tell
-        first_tsn = policy.tsns[0]
-        if first_tsn < self._all_reset_at or first_tsn < self._reset_at.get(stream_id, 0):
+        if chunk.tsn < self._all_reset_at or chunk.tsn < self._reset_at.get(stream_id, 0):
             return True
         key = stream_id, unordered
-        number, mask = (message.mid, MASK32) if interleaving else (message.ssn, MASK16)
         skipped = self._skipped
-        if key in skipped:
-            # of messages that were given up together the last one may come first
-            last = skipped[key][1]
-            if (last - number) & mask <= mask >> 1:
-                number = last
-        elif (len(skipped) + 1) * (_I_ENTRY_SIZE if interleaving else _ENTRY_SIZE) > self._room:
-            return False
-        skipped[key] = chunk.tsn, number
+        if key not in skipped:
+            size = _I_ENTRY_SIZE if interleaving else _ENTRY_SIZE
+            if (len(skipped) + 1) * size > self._room:
+                return False
+        # on a stream numbers rise with the TSNs: the last one is the largest
+        skipped[key] = chunk.tsn, message.mid if interleaving else message.ssn
         skipped.move_to_end(key)
         return True
 

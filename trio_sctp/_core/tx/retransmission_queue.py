@@ -384,17 +384,11 @@ class RetransmissionQueue:
         What was not sent of it gets one TSN, which nobody ever sends.  The peer may have all that
         was sent; only by missing something does it learn that the message ends there, and that what
         follows is another one.
-
-        With I-DATA that TSN is needed behind any fragments, as other messages' may be among them: the
-        peer must not hear that a message is skipped as long as a fragment may still come to it.
         """
         policy = message.policy
         assert policy is not None
         unsent = self._send_queue.abandon(message, reason)
         self._data.abandon(message, policy)
-        if not unsent and self._send_queue.interleaving and len(policy.tsns) > 1:
-            message.unacked += 1
-            unsent = 1
         if unsent:
             self._data.abandon_unsent(message, policy, unsent)
         self.unacknowledged_messages -= 1
