@@ -27,6 +27,7 @@ from ._core.events import (
     IncomingResetRefused as IncomingResetRefused,
     IncomingStreamsReset as IncomingStreamsReset,
     Message as Message,
+    Outcome as Outcome,
     OutgoingStreamsReset as OutgoingStreamsReset,
     PathMtuChanged as PathMtuChanged,
     PeerError as PeerError,
@@ -60,6 +61,7 @@ from ._errors import (
 )
 from ._message_channel import MessageChannel as MessageChannel
 from ._open_association import open_association as open_association
+from ._receipt import Receipt as Receipt
 from ._rtc import (
     RtcEndpoint as RtcEndpoint,
     RtcStatistics as RtcStatistics,

@@ -37,11 +37,13 @@ from ._core.events import (
     IncomingResetRefused,
     IncomingStreamsReset,
     Message,
+    MessageOutcome,
     OutgoingStreamsReset,
     PathMtuChanged,
     PeerError,
     PeerShutdown,
     SendBufferDrained,
+    StreamDelivered,
     StreamsChanged,
 )
 from ._core.statistics import AssociationStatistics
@@ -49,6 +51,7 @@ from ._data_channel import ChannelListener, DataChannel
 from ._driver import Driver
 from ._errors import Ending, ending_of
 from ._message_channel import MessageChannel
+from ._receipt import Receipt, SendKeywords, options_of
 from ._transport import DatagramTransport
 
 __all__ = ["Association"]
@@ -389,6 +392,41 @@ class Association(trio.abc.AsyncResource):
         self._has_sent = True
         self._driver.queued(now)
 
+    def _send_with(
+        self, stream_id: int, value: bytes | str, keywords: SendKeywords, since: float | None
+    ) -> None:
+        """A message with wishes of its own."""
+        assert self._channels is not None
+        receipt = keywords.get("receipt")
+        if receipt is not None:
+            receipt._check_unused()
+        self._channels.send(
+            stream_id,
+            value,
+            ordered=keywords.get("ordered"),
+            options=options_of(keywords),
+            context=receipt,
+            since=since,
+            now=trio.current_time(),
+        )
+        self._sent(receipt)
+
+    def _sent(self, receipt: Receipt | None) -> None:
+        if receipt is not None:
+            receipt._used = True
+        self._has_sent = True
+        self._ring()
+
+    def _make_room(
+        self, size: int, discard_priority: int | None, stream_id: int | None = None
+    ) -> None:
+        now = trio.current_time()
+        freed = self._core.make_room(
+            size, stream_id=stream_id, discard_priority=discard_priority, now=now
+        )
+        if freed:
+            self._touched(now)
+
     def _consumed(self, size: int) -> None:
         """A message was taken: its bytes no longer fill the receiver window."""
         if self._core.message_consumed(size, now=trio.current_time()):
@@ -415,17 +453,21 @@ class Association(trio.abc.AsyncResource):
             self._channels.discard(channel.id, now=now)
             self._touched(now)
 
-    def _send_message(self, message: Message) -> None:
-        now = trio.current_time()
+    def _send_message(self, message: Message, keywords: SendKeywords, since: float | None) -> None:
+        receipt = keywords.get("receipt")
+        if receipt is not None:
+            receipt._check_unused()
         self._core.send(
             message.stream_id,
             message.payload,
             ppid=message.ppid,
-            unordered=message.unordered,
-            now=now,
+            unordered=not keywords.get("ordered", not message.unordered),
+            options=options_of(keywords) if keywords else None,
+            context=receipt,
+            since=since,
+            now=trio.current_time(),
         )
-        self._has_sent = True
-        self._driver.queued(now)
+        self._sent(receipt)
 
     def _watch_total(self) -> None:
         """Wake senders of plain messages when the send queue is down at their low-water mark."""
@@ -511,6 +553,13 @@ class Association(trio.abc.AsyncResource):
         if (channel := self._open_channels.get(event.stream_id)) is not None:
             channel._room_again()
 
+    def _on_stream_delivered(self, event: StreamDelivered) -> None:
+        if (channel := self._open_channels.get(event.stream_id)) is not None:
+            channel._all_delivered()
+
+    def _on_outcome(self, event: MessageOutcome) -> None:
+        event.context._settle(event.outcome)
+
     def _on_channel_opened(self, event: ChannelOpened) -> None:
         assert self._channels is not None
         properties = self._channels.channel(event.stream_id)
@@ -548,6 +597,7 @@ class Association(trio.abc.AsyncResource):
 
     def _on_drained(self, event: SendBufferDrained) -> None:
         self._has_sent = False
+        self.messages._all_delivered()
 
     def _ignore(self, event: object) -> None:
         """Nothing that the shell's users are told of."""
@@ -569,6 +619,9 @@ class Association(trio.abc.AsyncResource):
     async def _stop(self) -> None:
         await self._driver.stop()
         if not self._closed.is_set():  # after a crash
+            self._core.policies.lose_all()
+            for outcome in self._core.policies.outcomes:
+                self._on_outcome(outcome)
             self._on_closed(AssociationClosed(CloseReason.LOCAL_ABORT))
 
 
@@ -587,6 +640,8 @@ _REACTIONS: Final[dict[type[Event | ChannelEvent], Callable[[Association, Any], 
     PathMtuChanged: Association._on_notable,
     BufferedAmountLow: Association._on_low,
     SendBufferDrained: Association._on_drained,
+    StreamDelivered: Association._on_stream_delivered,
+    MessageOutcome: Association._on_outcome,
     ChannelOpened: Association._on_channel_opened,
     ChannelAccepted: Association._ignore,
     ChannelClosing: Association._on_channel_closing,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
 
 import trio
 from trio.lowlevel import (
@@ -27,6 +27,7 @@ from ._core.errors import LocalProtocolError
 if TYPE_CHECKING:
     from ._association import Association
     from ._errors import Ending
+    from ._receipt import SendKeywords
 
 __all__ = ["DEFAULT_HIGH_WATER", "DEFAULT_LOW_WATER", "BufferedChannel", "Inbox"]
 
@@ -117,6 +118,16 @@ class Inbox(Generic[ItemT]):
             self._send.close()
 
 
+class _Delivery:
+    """Who waits until all that was sent on a channel is delivered."""
+
+    __slots__ = ("done", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting = ParkingLot()
+        self.done = False
+
+
 class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
     """A channel whose two ends are an inbox and the core's send queue.
 
@@ -126,6 +137,7 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
     __slots__ = (
         "_association",
         "_closed",
+        "_delivery",
         "_ending",
         "_high_water",
         "_inbox",
@@ -140,6 +152,7 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
         self._room: ParkingLot | None = None
         self._waking = False
         """A task was woken and has not run yet: one at a time, so that they keep their order."""
+        self._delivery: _Delivery | None = None
         self._closed = False
         """Closed at this end."""
         self._ending: Ending | None = None
@@ -154,8 +167,23 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
         """The same as `buffered_amount` where something can still be sent."""
 
     @abstractmethod
-    def _put(self, value: T) -> None:
-        """Give a message to the core.  `LocalProtocolError` or `TypeError` if it cannot be sent."""
+    def _undelivered(self) -> int:
+        """Bytes of messages that the peer has not wholly acknowledged, sent or not."""
+
+    @abstractmethod
+    def _put(self, value: T, keywords: SendKeywords, since: float | None = None) -> None:
+        """Give a message to the core.  `LocalProtocolError` or `TypeError` if it cannot be sent.
+
+        ``since``: when `send` was called, if it had to wait.
+        """
+
+    @abstractmethod
+    def _drop_less_important(self, size: int, discard_priority: int | None) -> None:
+        """Give up waiting messages of at least ``size`` bytes, see `Association.make_room`."""
+
+    @abstractmethod
+    def _watch_delivery(self) -> None:
+        """See to it that `_all_delivered` is called when nothing is undelivered."""
 
     @abstractmethod
     def _got(self, item: ItemT) -> T:
@@ -192,26 +220,37 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
         """Bytes that were sent here and are not on their way to the peer yet."""
         return self._unsent()
 
+    @property
+    def unacknowledged_amount(self) -> int:
+        """Bytes that are on their way, of messages that the peer has not wholly acknowledged."""
+        return self._undelivered() - self._unsent()
+
     @enable_ki_protection
-    def send_nowait(self, value: T) -> None:
+    def send_nowait(self, value: T, **keywords: Unpack[SendKeywords]) -> None:
         """As `send`, but raises `trio.WouldBlock` instead of waiting."""
         if self._closed or self._ending is not None:
             raise self._why_no_sending()
-        if self._room or self._waking or self._unsent() >= self._high_water:
+        if (
+            self._room or self._waking or self._unsent() >= self._high_water
+        ) and not self._others_make_room(keywords):
             raise trio.WouldBlock
-        self._put(value)
+        self._put(value, keywords)
 
     @enable_ki_protection
-    async def send(self, value: T) -> None:
+    async def send(self, value: T, **keywords: Unpack[SendKeywords]) -> None:
         """Send a message, waiting while too much is unsent (see `set_water_marks`).
 
-        It returns when the message is queued; cancelled, it had no effect.  Raises
-        `LocalProtocolError` for what may not be sent, `trio.ClosedResourceError` if this end was
-        closed, `trio.BrokenResourceError` if the peer closed or the association is over.
+        It returns when the message is queued; cancelled, it had no effect.  ``max_retransmits``,
+        ``lifetime`` (seconds from this call on) and ``discard_priority`` limit how hard it is tried,
+        ``ordered`` whether it waits for those before it, for this message alone; a ``receipt`` (a
+        `Receipt`) tells what becomes of it.
+
+        Raises `LocalProtocolError` for what may not be sent, `trio.ClosedResourceError` if this end
+        was closed, `trio.BrokenResourceError` if the peer closed or the association is over.
         """
         await checkpoint_if_cancelled()
         try:
-            self.send_nowait(value)
+            self.send_nowait(value, **keywords)
         except trio.WouldBlock:
             pass
         except BaseException:
@@ -220,11 +259,47 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
         else:
             await cancel_shielded_checkpoint()
             return
+        began = trio.current_time()
         await self._wait_for_room()
         try:
-            self._put(value)
+            self._put(value, keywords, began)
         finally:
             self._pass_on()
+
+    def _others_make_room(self, keywords: SendKeywords) -> bool:
+        """RFC 7496 §3.2: less important messages that wait are given up."""
+        if self._room or self._waking:
+            return False
+        self._drop_less_important(
+            self._unsent() - self._high_water + 1, keywords.get("discard_priority")
+        )
+        return self._unsent() < self._high_water
+
+    @enable_ki_protection
+    async def wait_delivered(self) -> None:
+        """Wait until all that was sent here was acknowledged by the peer's SCTP, or given up.
+
+        Raises `trio.ClosedResourceError` if this end is closed, and the association's error (or
+        `trio.BrokenResourceError`, if the peer has closed) if it ends before that.
+        """
+        await checkpoint()
+        self._check_can_send()
+        while self._undelivered():
+            if self._delivery is None:
+                self._delivery = _Delivery()
+                self._watch_delivery()
+            delivery = self._delivery
+            await delivery.waiting.park()
+            if delivery.done:
+                return
+            self._check_can_send()
+
+    def _all_delivered(self, done: bool = True) -> None:
+        """The core says that nothing is undelivered, or nobody will ever know."""
+        if self._delivery is not None:
+            delivery, self._delivery = self._delivery, None
+            delivery.done = done
+            delivery.waiting.unpark_all()
 
     def set_water_marks(self, *, high: int, low: int | None = None) -> None:
         """Let `send` wait from ``high`` unsent bytes on, until no more than ``low`` (``high //
@@ -289,6 +364,7 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
         self._inbox.end(ending)
         if self._room:
             self._room.unpark_all()
+        self._all_delivered(done=False)
 
     def _close_here(self) -> list[ItemT]:
         """Close it here; what was not received is returned, to be accounted for."""
@@ -296,4 +372,5 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
         left = self._inbox.close()
         if self._room:
             self._room.unpark_all()
+        self._all_delivered(done=False)
         return left

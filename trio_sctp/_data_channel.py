@@ -21,6 +21,7 @@ from ._errors import Ending
 
 if TYPE_CHECKING:
     from ._association import Association
+    from ._receipt import SendKeywords
 
 __all__ = ["ChannelListener", "ChannelStatistics", "DataChannel", "DataChannelStream"]
 
@@ -45,6 +46,8 @@ class ChannelStatistics:
     bytes_received: int
     buffered_amount: int
     """Sent here and not on the way to the peer yet."""
+    unacknowledged_amount: int
+    """On the way, of messages that the peer has not wholly acknowledged."""
     unread_messages: int
     """Received messages that nobody has taken yet."""
 
@@ -110,6 +113,11 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
         """Bytes that were sent here and are not on their way to the peer yet."""
         return 0 if self._over else self._unsent()
 
+    @property
+    def unacknowledged_amount(self) -> int:
+        """Bytes that are on their way, of messages that the peer has not wholly acknowledged."""
+        return 0 if self._over else super().unacknowledged_amount
+
     def statistics(self) -> ChannelStatistics:
         counted = self._properties
         return ChannelStatistics(
@@ -118,6 +126,7 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
             counted.messages_received,
             counted.bytes_received,
             self.buffered_amount,
+            self.unacknowledged_amount,
             len(self._inbox),
         )
 
@@ -130,10 +139,13 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
 
     # -- sending and receiving
 
-    def _put(self, value: Content) -> None:
+    def _put(self, value: Content, keywords: SendKeywords, since: float | None = None) -> None:
         if value.__class__ is not bytes and value.__class__ is not str:
             value = _as_content(value)
-        self._association._send(self.id, value)
+        if keywords or since is not None:
+            self._association._send_with(self.id, value, keywords, since)
+        else:
+            self._association._send(self.id, value)
 
     def _got(self, item: ChannelMessage) -> Content:
         self._association._consumed(item.size)
@@ -141,6 +153,15 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
 
     def _unsent(self) -> int:
         return self._association._core.unsent_bytes(self.id)
+
+    def _undelivered(self) -> int:
+        return self._association._core.undelivered_bytes(self.id)
+
+    def _watch_delivery(self) -> None:
+        self._association._core.watch_delivery(self.id)
+
+    def _drop_less_important(self, size: int, discard_priority: int | None) -> None:
+        self._association._make_room(size, discard_priority, self.id)
 
     def _watch_low_water(self) -> None:
         self._association._core.set_low_water(self.id, self._low_water)

@@ -7,13 +7,16 @@ a kernel's socket does.
 
 from __future__ import annotations
 
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._buffered_channel import BufferedChannel
 from ._core.events import Message
+
+if TYPE_CHECKING:
+    from ._receipt import SendKeywords
 
 __all__ = ["MessageChannel"]
 
@@ -35,8 +38,17 @@ class MessageChannel(BufferedChannel[Message, Message]):
     def _unsent(self) -> int:
         return self._association._core.total_unsent_bytes
 
-    def _put(self, value: Message) -> None:
-        self._association._send_message(value)
+    def _undelivered(self) -> int:
+        return self._association._core.total_undelivered_bytes
+
+    def _put(self, value: Message, keywords: SendKeywords, since: float | None = None) -> None:
+        self._association._send_message(value, keywords, since)
+
+    def _watch_delivery(self) -> None:
+        """`SendBufferDrained` comes without being asked for."""
+
+    def _drop_less_important(self, size: int, discard_priority: int | None) -> None:
+        self._association._make_room(size, discard_priority)
 
     def _got(self, item: Message) -> Message:
         self._association._consumed(len(item.payload))

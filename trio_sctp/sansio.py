@@ -37,14 +37,18 @@ from ._core.events import (
     IncomingResetRefused as IncomingResetRefused,
     IncomingStreamsReset as IncomingStreamsReset,
     Message as Message,
+    MessageOutcome as MessageOutcome,
+    Outcome as Outcome,
     OutgoingStreamsReset as OutgoingStreamsReset,
     PathMtuChanged as PathMtuChanged,
     PeerError as PeerError,
     PeerShutdown as PeerShutdown,
     SendBufferDrained as SendBufferDrained,
+    StreamDelivered as StreamDelivered,
     StreamsChanged as StreamsChanged,
 )
 from ._core.path_mtu import DiscoveryState as DiscoveryState
+from ._core.send_options import RELIABLE as RELIABLE, SendOptions as SendOptions
 from ._core.statistics import (
     AssociationStatistics as AssociationStatistics,
     Counters as Counters,

@@ -140,11 +140,13 @@ class Association:
         unordered: bool = False,
         options: SendOptions | None = None,
         context: object = None,
+        since: float | None = None,
         now: float,
     ) -> None:
         """Queue a message (SEND, RFC 9260 §11.1.5); before the association is up it waits.
 
-        With ``options`` it may be given up before it is delivered (RFC 3758, RFC 7496).  With a
+        With ``options`` it may be given up before it is delivered (RFC 3758, RFC 7496); its lifetime
+        counts from ``since``, for a caller that had to wait for room, or else from now.  With a
         ``context``, whatever that is, a `MessageOutcome` event tells what became of it.
 
         Raises `LocalProtocolError` for an empty payload, for a stream or PPID out of range, for
@@ -155,10 +157,11 @@ class Association:
             payload = bytes(memoryview(payload))  # a TypeError where it has no bytes
         if not payload:
             raise LocalProtocolError("payload is empty: SCTP has no messages without data")
-        if not 0 <= stream_id < self.outbound_streams:
+        tcb = self.tcb
+        streams = self.outbound_streams if tcb is None else tcb.outbound_streams
+        if not 0 <= stream_id < streams:
             raise LocalProtocolError(
-                f"stream_id is {stream_id}: this association sends on 0 to"
-                f" {self.outbound_streams - 1}"
+                f"stream_id is {stream_id}: this association sends on 0 to {streams - 1}"
             )
         if not 0 <= ppid < 2**32:
             raise LocalProtocolError(f"ppid is {ppid}: it must be from 0 to {2**32 - 1}")
@@ -168,20 +171,20 @@ class Association:
         if options is None and context is None:
             self._send_queue.add(message)
         else:
-            self._add_with_policy(message, options, context, now)
+            self._add_with_policy(message, options, context, now if since is None else since)
         self._send_buffer_used = True
         self.counters.messages_sent += 1
-        if self.tcb is not None:
-            self.tcb.retransmission_queue.allow_burst()
+        if tcb is not None:
+            tcb.retransmission_queue.allow_burst()
 
     def _add_with_policy(
-        self, message: OutgoingMessage, options: SendOptions | None, context: object, now: float
+        self, message: OutgoingMessage, options: SendOptions | None, context: object, since: float
     ) -> None:
         limited = options is not None and not options.reliable
         if limited and self.tcb is not None and not self.tcb.capabilities.partial_reliability:
             raise LocalProtocolError("options: the peer does not support partial reliability")
         if limited or context is not None:
-            message.policy = Policy(options, context, now)
+            message.policy = Policy(options, context, since)
         self._send_queue.add(message)
         if message.policy is not None:
             self._send_queue.policies.add(message)
@@ -477,6 +480,18 @@ class Association:
     def unsent_bytes(self, stream_id: int) -> int:
         """User data queued on a stream and not yet sent for the first time."""
         return self._send_queue.unsent_of(stream_id)
+
+    def undelivered_bytes(self, stream_id: int) -> int:
+        """User data of a stream's messages that the peer has not wholly acknowledged, sent or not.
+
+        What was given up does not count.
+        """
+        return self._send_queue.undelivered_of(stream_id)
+
+    @property
+    def total_undelivered_bytes(self) -> int:
+        """The same of all streams that were used; this one looks at each of them."""
+        return self._send_queue.undelivered_bytes
 
     def unacknowledged_bytes(self, stream_id: int) -> int:
         """User data that was sent on a stream, of messages that the peer has not wholly acknowledged.

@@ -53,6 +53,7 @@ class ChannelAssociation(Protocol):
         unordered: bool = False,
         options: SendOptions | None = None,
         context: object = None,
+        since: float | None = None,
         now: float,
     ) -> None: ...
     def nothing_sent(self, stream_id: int) -> bool: ...

@@ -192,13 +192,14 @@ class DataChannels:
         ordered: bool | None = None,
         options: SendOptions | None = None,
         context: object = None,
+        since: float | None = None,
         now: float,
     ) -> None:
         """Send a message on an open channel: `str` arrives as `str`, anything else as `bytes`.
 
         `ordered` and `options` are for this message instead of those of its channel (RFC 8831 §6.6);
-        until the peer is known to have the channel, everything goes ordered.  With a `context`, a
-        `MessageOutcome` tells what became of it.
+        until the peer is known to have the channel, everything goes ordered.  `context` and `since`
+        are as in `Association.send`.
 
         Raises `MessageTooLargeError` above the peer's limit and `LocalProtocolError` where there is
         no such channel or the association takes no more messages.
@@ -231,6 +232,7 @@ class DataChannels:
             unordered=unordered,
             options=channel._options if options is None else options,
             context=context,
+            since=since,
             now=now,
         )
         channel.messages_sent += 1

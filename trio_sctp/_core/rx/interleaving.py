@@ -199,10 +199,16 @@ class InterleavedReassemblyQueue(MessageOrdering):
             self._given_up.clear()
         super().reset_streams(stream_ids)
 
-    def _is_given_up(self, chunk: IData) -> bool:
+    def end_numbering(self, next_tsn: int) -> None:
+        self._given_up.clear()
+        super().end_numbering(next_tsn)
+
+    def _is_given_up(self, chunk: IData, tsn: int) -> bool:
         """Whether a fragment, by a higher TSN, is of a message that was given up before it came."""
         last = self._given_up.get((chunk.stream_id, chunk.unordered))
-        return last is not None and not self._holding and (last - chunk.mid) & MASK32 < 1 << 31
+        if last is None or self._is_held_back(chunk.stream_id, tsn):
+            return False
+        return (last - chunk.mid) & MASK32 < 1 << 31
 
     def _drop_unfinished_before(self, tsn: int) -> None:
         for key, siblings in list(self._partial.items()):
@@ -216,7 +222,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
     def _add_fragment(self, chunk: IData, tsn: int) -> str | None:
         key = chunk.stream_id, chunk.unordered
         siblings = self._partial.get(key)
-        if self._given_up and self._is_given_up(chunk):
+        if self._given_up and self._is_given_up(chunk, tsn):
             return None
         if siblings is None:
             siblings = self._partial[key] = _PartialMessages(chunk.mid)

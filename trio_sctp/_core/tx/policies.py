@@ -41,7 +41,7 @@ class Policy:
         "tsns",
     )
 
-    def __init__(self, options: SendOptions | None, context: object, now: float) -> None:
+    def __init__(self, options: SendOptions | None, context: object, since: float) -> None:
         self.context = context
         """What the sender knows the message by; None if its outcome is of no interest."""
         self.max_retransmits: int | None = None
@@ -51,7 +51,7 @@ class Policy:
             self.max_retransmits = options.max_retransmits
             self.discard_priority = options.discard_priority
             if options.lifetime is not None:
-                self.expires_at = now + options.lifetime + LAST_MILLISECOND
+                self.expires_at = since + options.lifetime + LAST_MILLISECOND
         self.tsns: list[int] = []
         """Of all its chunks so far."""
         self.retransmissions: dict[int, int] = {}

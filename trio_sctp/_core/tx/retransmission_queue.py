@@ -275,7 +275,9 @@ class RetransmissionQueue:
         The burst grows with ``acked``, the bytes that it acknowledged: a SACK for a whole batch
         of packets lets out what one for every second packet would have done.
         """
-        burst = max(acked, self._config.max_burst * self._pmdcs)
+        burst = self._config.max_burst * self._pmdcs
+        if burst < acked:
+            burst = acked
         limit = self._data.flight_size + acked + burst
         if self._burst_is_over or limit > self._burst_limit:
             self._burst_limit = limit

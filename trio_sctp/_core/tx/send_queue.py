@@ -231,15 +231,17 @@ class SendQueue:
                 abandoned += message.policy.abandoned
                 self.policies.delivered(message)
             stream = message.stream
-            stream.undelivered_bytes = left = stream.undelivered_bytes - len(message.payload)
-            if stream.watched and not left:
-                self._tell_delivered(stream)
+            left = stream.undelivered_bytes - len(message.payload)
+            stream.undelivered_bytes = left
             if not message.unordered:
                 stream.ordered_in_window -= 1
                 if stream.messages and not stream.active:
                     self._activate(stream)
-            if not (left or stream.next_ssn or stream.next_mid):
-                self._forget_if_unused(stream)
+            if not left:
+                if stream.watched:
+                    self._tell_delivered(stream)
+                if not (stream.next_ssn or stream.next_mid):
+                    self._forget_if_unused(stream)
         return abandoned
 
     # -- what a stream has waiting -----------------------------------------------------------------
@@ -359,6 +361,11 @@ class SendQueue:
         """Bytes of the stream's messages that the peer does not have wholly, sent or not."""
         stream = self._streams.get(stream_id)
         return stream.undelivered_bytes if stream else 0
+
+    @property
+    def undelivered_bytes(self) -> int:
+        """The same of all streams."""
+        return sum([stream.undelivered_bytes for stream in self._streams.values()])
 
     def watch_delivery(self, stream_id: int) -> None:
         """Note in `delivered` once when nothing of the stream is undelivered any more."""
