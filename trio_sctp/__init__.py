@@ -34,6 +34,7 @@ from ._core.events import (
     PeerShutdown as PeerShutdown,
     StreamsChanged as StreamsChanged,
 )
+from ._core.signalled_init import BadInitError as BadInitError
 from ._core.statistics import AssociationStatistics as AssociationStatistics
 from ._data_channel import (
     ChannelListener as ChannelListener,
@@ -60,7 +61,7 @@ from ._errors import (
     TransportFailed as TransportFailed,
 )
 from ._message_channel import MessageChannel as MessageChannel
-from ._open_association import open_association as open_association
+from ._open_association import make_init as make_init, open_association as open_association
 from ._receipt import Receipt as Receipt
 from ._rtc import (
     RtcEndpoint as RtcEndpoint,

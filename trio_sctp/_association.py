@@ -604,10 +604,14 @@ class Association(trio.abc.AsyncResource):
 
     # -- the tasks
 
-    def _start(self, nursery: trio.Nursery, *, connect: bool) -> None:
+    def _start(
+        self, nursery: trio.Nursery, *, connect: bool, inits: tuple[bytes, bytes] | None = None
+    ) -> None:
         self._driver.start(nursery, repr(self))
         now = trio.current_time()
-        if connect:
+        if inits is not None:
+            self._core.connect_with_inits(*inits, now=now)
+        elif connect:
             self._core.connect(now=now)
         self._touched(now)
 

@@ -27,6 +27,7 @@ async def open_dtls_association(
     local_host: str | None = None,
     local_port: int = 0,
     connect: bool = True,
+    inits: tuple[bytes, bytes] | None = None,
     config: Config = DEFAULT_DTLS_CONFIG,
     data_channels: bool = True,
     plain_messages: bool | None = None,
@@ -39,7 +40,8 @@ async def open_dtls_association(
     ``certificate`` is what this end shows; without one it makes one for this time.  Who the server
     must be has to be said, by ``peer_fingerprint`` (its certificate's fingerprint, or several of which
     one must fit) or by ``verify_peer`` (a `PeerPolicy`: fingerprints, an authority, or anyone).
-    All else is as in `open_udp_association`; this end opens channels on even ids.
+    ``inits`` are as in `open_association`, all else as in `open_udp_association`; this end opens
+    channels on even ids.
 
     Raises `CertificateRejected` if somebody else is there, `HandshakeFailed` if nobody, and `OSError`
     if the name is unknown or no socket can be made.
@@ -69,6 +71,7 @@ async def open_dtls_association(
         transport,
         client=True,
         connect=connect,
+        inits=inits,
         config=config,
         data_channels=data_channels,
         plain_messages=plain_messages,

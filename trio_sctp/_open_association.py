@@ -17,6 +17,7 @@ from trio.lowlevel import enable_ki_protection
 from ._association import Association
 from ._core.association import Association as CoreAssociation
 from ._core.config import Config
+from ._core.signalled_init import local_setup, make_init as make_core_init, read_init
 from ._transport import as_datagram_transport
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "DEFAULT_SHUTDOWN_TIMEOUT",
     "ENTROPY",
     "AssociationManager",
+    "make_init",
     "open_association",
 ]
 
@@ -41,9 +43,19 @@ class AssociationManager(AbstractAsyncContextManager[Association]):
     crash in one of its tasks was what cancelled the block.
     """
 
-    def __init__(self, association: Association, *, connect: bool) -> None:
+    def __init__(
+        self,
+        association: Association,
+        *,
+        connect: bool,
+        inits: tuple[bytes, bytes] | None = None,
+    ) -> None:
+        if inits is not None:  # here it may still raise plainly
+            local_setup(inits[0], association.config)
+            read_init(inits[1])
         self._association = association
         self._connect = connect
+        self._inits = inits
         self._nursery_manager = trio.open_nursery()
 
     @enable_ki_protection
@@ -59,7 +71,7 @@ class AssociationManager(AbstractAsyncContextManager[Association]):
     async def start(self) -> None:
         """Let the tasks run; `__aexit__` has to follow."""
         self._nursery = await self._nursery_manager.__aenter__()
-        self._association._start(self._nursery, connect=self._connect)
+        self._association._start(self._nursery, connect=self._connect, inits=self._inits)
 
     async def established(self) -> Association:
         """Wait for the end of the handshake; raises `HandshakeFailed` if there is no association."""
@@ -116,6 +128,7 @@ def open_association(
     *,
     client: bool,
     connect: bool | None = None,
+    inits: tuple[bytes, bytes] | None = None,
     config: Config = DEFAULT_CONFIG,
     data_channels: bool = True,
     plain_messages: bool | None = None,
@@ -131,14 +144,16 @@ def open_association(
     it.  The exception that leaves is the block's own, never in a group.
 
     ``client`` decides which ids the channels opened here get (RFC 8832 §6) and, unless
-    ``connect`` does, whether this end sends INIT or waits for one; both ends may send it.  Without
-    ``data_channels`` there are plain messages only; ``plain_messages`` takes them beside data
-    channels too, where they are otherwise dropped.  ``max_message_size`` is what the peer takes,
-    in bytes, if it is not the same as what ``config`` says of this end.  ``rng`` is for repeatable
-    tests.
+    ``connect`` does, whether this end sends INIT or waits for one; both ends may send it.  ``inits``,
+    ours from `make_init` and the peer's, take the place of the handshake where both ends have
+    exchanged them beforehand.  Without ``data_channels`` there are plain messages only;
+    ``plain_messages`` takes them beside data channels too, where they are otherwise dropped.
+    ``max_message_size`` is what the peer takes, in bytes, if it is not the same as what ``config``
+    says of this end.  ``rng`` is for repeatable tests.
 
-    Raises `HandshakeFailed` on entering if there will be no association, and `AssociationError`
-    on leaving normally if something that was sent could not be delivered.
+    Raises `BadInitError` for an INIT of the peer's of which nothing can come, `HandshakeFailed` on
+    entering if there will be no association, and `AssociationError` on leaving normally if something
+    that was sent could not be delivered.
     """
     association = make_association(
         channel,
@@ -150,7 +165,18 @@ def open_association(
         shutdown_timeout=shutdown_timeout,
         rng=ENTROPY if rng is None else rng,
     )
-    return AssociationManager(association, connect=client if connect is None else connect)
+    connect = client if connect is None else connect
+    return AssociationManager(association, connect=connect, inits=inits)
+
+
+def make_init(config: Config = DEFAULT_CONFIG, *, rng: random.Random | None = None) -> bytes:
+    """An INIT chunk to be exchanged by signalling, which saves an association its handshake.
+
+    Both ends make one, get the other's, and give the two as ``inits`` to `open_association` with the
+    same ``config``, once: draft-hancke-tsvwg-snap.  That is for transports that have proven who the
+    peer is, such as `open_dtls`.  ``rng`` is for repeatable tests.
+    """
+    return make_core_init(config, rng=ENTROPY if rng is None else rng)
 
 
 def make_association(

@@ -210,7 +210,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         try:
             self._transport = await self._secure()
             association = self._owner.associate(self, self._transport)
-            self._manager = AssociationManager(association, connect=True)
+            self._manager = AssociationManager(association, connect=True, inits=self._session.inits)
             self._association = await self._manager.__aenter__()
         except BaseException:
             self._finish()

@@ -13,6 +13,7 @@ from typing import Literal
 
 import trio
 
+from ._core.signalled_init import BadInitError, read_init
 from ._rtc_ice import Ice
 from ._webrtc.certificate import Certificate
 from ._webrtc.ice_candidate import Candidate, IceCredentials
@@ -43,8 +44,12 @@ class RtcSession:
         max_message_size: int,
         public_hosts: Iterable[str] = (),
         dtls_role: DtlsRole | None = None,
+        sctp_init: bytes | None = None,
     ) -> None:
+        """``sctp_init``: what `make_init` gave, where the handshake of SCTP may be saved."""
         self.ice = ice
+        self.inits: tuple[bytes, bytes] | None = None
+        """Our INIT and the peer's, once both have been exchanged."""
         self.remote: RemoteDescription | None = None
         self.type: Literal["offer", "answer"] = "offer"
         self._rng = rng
@@ -62,6 +67,7 @@ class RtcSession:
             max_message_size=max_message_size,
             version=0,
             tls_id=LocalDescription.new_tls_id(rng),
+            sctp_init=sctp_init,
         )
 
     @property
@@ -103,6 +109,7 @@ class RtcSession:
         """The peer's offer, the first one or a further one."""
         remote = RemoteDescription.parse(sdp, "offer")
         self._check_same_peer(remote)
+        self._exchange_inits(remote)
         if self._role is None:
             try:
                 self._role = answer_setup(remote, self._setup or _preferred(remote))
@@ -127,6 +134,7 @@ class RtcSession:
         self._check_same_peer(remote)
         if remote.ice_lite and self.ice.lite:
             raise SdpError("both ends are ICE lite")
+        self._exchange_inits(remote)
         if self._role is None:
             self._role = Setup.PASSIVE if remote.setup is Setup.ACTIVE else Setup.ACTIVE
         before = self.remote
@@ -140,6 +148,21 @@ class RtcSession:
             raise RuntimeError("there is no session yet that could restart")
         self._new_credentials()
         self.type = "offer"
+
+    def _exchange_inits(self, remote: RemoteDescription) -> None:
+        """draft-hancke-tsvwg-snap §5: both ends send an INIT, and always the same, or none does."""
+        local, peer = self._local.sctp_init, remote.sctp_init
+        if self.remote is not None:
+            if self.inits is not None and peer not in (None, self.inits[1]):
+                raise SdpError("another sctp-init in the same session")
+        elif local is not None and peer is not None:
+            try:
+                read_init(peer)
+            except BadInitError as error:
+                raise SdpError(f"sctp-init: {error}") from error
+            self.inits = local, peer
+        else:
+            self._local = replace(self._local, sctp_init=None)
 
     def _new_credentials(self) -> None:
         credentials = IceCredentials.generate(self._rng)

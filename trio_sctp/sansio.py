@@ -49,6 +49,7 @@ from ._core.events import (
 )
 from ._core.path_mtu import DiscoveryState as DiscoveryState
 from ._core.send_options import RELIABLE as RELIABLE, SendOptions as SendOptions
+from ._core.signalled_init import BadInitError as BadInitError, make_init as make_init
 from ._core.statistics import (
     AssociationStatistics as AssociationStatistics,
     Counters as Counters,

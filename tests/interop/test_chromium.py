@@ -57,6 +57,9 @@ async def called_page(
             nursery.cancel_scope.cancel()
 
 
+SNAP = "--force-fieldtrials=WebRTC-Sctp-Snap/Enabled/"
+"""What makes it offer INITs in its descriptions."""
+
 ECHO = """
 const channel = await opened(pc.createDataChannel(label, options));
 const values = ['', 'x', 'gr\\u00fc\\u00df \\u20ac \\u{1d11e}', 'ab\\u00e7d'.repeat(52428),
@@ -90,6 +93,27 @@ async def test_it_calls_and_everything_is_echoed(lite: bool) -> None:
             await page.run(ECHO, label="grüße", options=options)
         # A negotiated channel of which the other end knows nothing is no trouble.
         await page.run("pc.createDataChannel('?', {negotiated: true, id: 77}).send", label="")
+
+
+@pytest.mark.parametrize("calls", [True, False])
+async def test_an_association_without_a_handshake(calls: bool) -> None:
+    """draft-hancke-tsvwg-snap, as Chromium has it on request: no INIT crosses the network."""
+    with trio.fail_after(TIME_LIMIT):
+        async with run_chromium(SNAP) as page, open_rtc_endpoint(snap=True) as endpoint:
+            await page.run(
+                "pc = new RTCPeerConnection();"
+                "pc.createDataChannel('first', {negotiated: true, id: 77});"
+                "pc.ondatachannel = ({channel}) => {"
+                "  channel.onmessage = ({data}) => channel.send(data); };"
+            )
+            peer = await (page.call(endpoint) if calls else page.be_called(endpoint))
+            assert peer.local_description.count("a=sctp-init:") == 1
+            async with peer as association, association.open_channel("ours") as channel:
+                await channel.send("up")
+                assert await channel.receive() == "up"
+                with pytest.raises(trio.WouldBlock):  # a handshake now would be a restart
+                    association.events.receive_nowait()
+                assert not association.statistics().dropped
 
 
 async def test_it_is_called() -> None:

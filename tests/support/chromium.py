@@ -154,8 +154,8 @@ async def _read_request(stream: trio.SocketStream) -> Request | None:
 
 
 @asynccontextmanager
-async def run_chromium() -> AsyncIterator[Chromium]:
-    """Start the browser; its page is ready when the body begins."""
+async def run_chromium(*flags: str) -> AsyncIterator[Chromium]:
+    """Start the browser, with more ``flags``; its page is ready when the body begins."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         missing_peer("there is no chromium (Debian: apt-get install chromium)")
@@ -168,7 +168,7 @@ async def run_chromium() -> AsyncIterator[Chromium]:
             port = listeners[0].socket.getsockname()[1]
             browser.url = f"http://127.0.0.1:{port}/"
             process = await trio.lowlevel.open_process(
-                [program, *FLAGS, f"--user-data-dir={profile}", browser.url],
+                [program, *FLAGS, *flags, f"--user-data-dir={profile}", browser.url],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )

@@ -51,6 +51,7 @@ from .packet_builder import PacketBuilder
 from .receive import receive_chunks, receive_foreign_tag
 from .rto import RetransmissionTimeout
 from .shutdown import Shutdown
+from .signalled_init import local_setup, read_init
 from .states import SENDING, SETTING_UP, SHUTTING_DOWN, State
 from .statistics import AssociationStatistics, Counters
 from .stream_reset import StreamReset
@@ -130,6 +131,23 @@ class Association:
         self._collect_timers()
         self.state = State.COOKIE_WAIT
         self.builder.add_packet(self.initiator.start(now))
+
+    def connect_with_inits(self, local_init: bytes, peer_init: bytes, *, now: float) -> None:
+        """Be established at once, by the INIT chunks that both ends have exchanged in signalling.
+
+        ``local_init`` is from `make_init` with this configuration.  The peer has to do the same; one
+        that sends INIT all the same restarts the association (RFC 9260 §5.2.2).  Raises `BadInitError`
+        if no association can come of the peer's, and `LocalProtocolError` if not of ours, or unless
+        the association is new.
+        """
+        if self.state is not State.CLOSED or self.ended:
+            raise LocalProtocolError(
+                f"connect_with_inits: the association is {self._described_state()}"
+            )
+        local = local_setup(local_init, self.config)
+        peer = PeerSetup.from_init(read_init(peer_init), self.config.remote_port)
+        self.learn_peer(local, peer, now)
+        self.establish(now)
 
     def send(
         self,

@@ -51,6 +51,7 @@ __all__ = [
     "Responder",
     "cookie_action",
     "init_fault",
+    "init_of",
     "random_tag",
     "refusal",
     "split_unknown",
@@ -126,6 +127,18 @@ def split_unknown(
         if not parameter.continue_processing:
             break
     return known, report
+
+
+def init_of(config: Config, local: LocalSetup, *preservative: CookiePreservative) -> Init:
+    """What an association with this configuration says in INIT."""
+    return Init(
+        local.tag,
+        config.a_rwnd,
+        config.outbound_streams,
+        config.inbound_streams,
+        local.initial_tsn,
+        (*preservative, *offered(config).parameters()),
+    )
 
 
 def init_fault(init: Init | InitAck) -> ErrorCause | None:
@@ -425,14 +438,7 @@ class Initiator:
     def _init_packet(self) -> bytes:
         config = self._config
         preservative = (CookiePreservative(self._preservative),) if self._preservative else ()
-        init = Init(
-            self.local.tag,
-            config.a_rwnd,
-            config.outbound_streams,
-            config.inbound_streams,
-            self.local.initial_tsn,
-            (*preservative, *offered(config).parameters()),
-        )
+        init = init_of(config, self.local, *preservative)
         return encode_packet(config.local_port, config.remote_port, 0, [init.encode()])
 
     def unrecognized_report(self, room: int) -> bytes:
