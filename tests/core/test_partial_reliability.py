@@ -17,6 +17,7 @@ from trio_sctp._core.events import (
     AssociationClosed,
     BufferedAmountLow,
     CloseReason,
+    IncomingStreamsReset,
     Outcome,
     OutgoingStreamsReset,
     SendBufferDrained,
@@ -744,6 +745,53 @@ def test_stale_numbers_are_not_listed_after_a_stream_reset(make_pair: MakePair) 
     pair.send_each([b"new 0", b"new 1"])
     pair.run_for(60)
     assert pair.received[-2:] == [b"new 0", b"new 1"]
+
+
+def test_forward_tsn_goes_no_further_while_it_is_unknown_whether_a_stream_was_reset(
+    make_pair: MakePair, interleaving: bool
+) -> None:
+    # A -> DATA 1 (stream 0) -> lost
+    # A -> FORWARD TSN 1 (stream 0), RE-CONFIG -> Z     it resets stream 0
+    # Z -> SACK, RE-CONFIG -> lost                      as often as it comes
+    # A -> DATA 2 (stream 1) -> lost                    given up, too
+    # A -> FORWARD TSN 1 -> Z                           not 2, which would skip a number anew
+    pair = make_pair()
+    deaf = True
+    pair.lost = lambda tsn: tsn <= 2
+    pair.lose = lambda packet: pair._lose(packet) or (deaf and packet.sender == "Z")
+    pair.send_each([b"1"], options=ONCE)
+    pair.a.association.reset_streams([0], now=pair.now)
+    pair.run_until(done=lambda: bool(pair.forward_tsns))
+    pair.run()
+    assert pair.z.take(IncomingStreamsReset)
+    pair.send_each([b"2"], 1, options=ONCE)
+    pair.run_for(10)
+    entries = [entry(interleaving, 0, 0)]
+    assert len(pair.forward_tsns) > 1
+    assert all(forward_tsn == (1, entries) for forward_tsn in pair.forward_tsns)
+    deaf = False
+    pair.run_for(20)
+    assert pair.a.take(OutgoingStreamsReset) == [OutgoingStreamsReset((0,), succeeded=True)]
+    assert pair.forward_tsns[-1] == (2, [entry(interleaving, 1, 0)])
+    pair.send_each([b"new 0", b"new 1"])
+    pair.send_each([b"other"], 1)
+    pair.run()
+    assert pair.received == [b"new 0", b"new 1", b"other"]
+
+
+def test_reset_that_no_skipped_number_concerns_holds_nothing_up(make_pair: MakePair) -> None:
+    # the peer is silent about the reset of stream 0; on stream 1 a message is given up meanwhile
+    pair = make_pair()
+    pair.send_each([b"0"])
+    pair.run()
+    pair.lost = lambda tsn: tsn == 2
+    pair.lose = lambda packet: pair._lose(packet) or packet.names == "RE-CONFIG"
+    pair.a.association.reset_streams([0], now=pair.now)
+    pair.send_each([b"lost", b"1", b"2", b"3"], 1, options=ONCE)
+    began = pair.now
+    pair.run()
+    assert pair.received == [b"0", b"1", b"2", b"3"]
+    assert pair.now == began
 
 
 # -- shutdown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import pytest
 
@@ -49,6 +50,8 @@ class Sender:
 
     def reset_tsn(self, next_tsn: int) -> None:
         raise NotImplementedError
+
+    def streams_will_be_reset(self, stream_ids: Collection[int]) -> None: ...
 
 
 class Receiver:

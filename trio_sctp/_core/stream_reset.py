@@ -353,6 +353,7 @@ class StreamReset:
         for stream_id in self._outgoing(stream_ids):
             pause(stream_id)
             self._waiting.remove(stream_id)
+        self._sender.streams_will_be_reset(stream_ids)
         sn = self._take_sn()
         answered = self._expected_sn - 1 if response_sn is None else response_sn
         parameter = OutgoingSsnResetRequest(

@@ -11,6 +11,7 @@ retransmitted would take a round trip of its own.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Collection
 from typing import Final
@@ -37,6 +38,7 @@ class ForwardTsnSender:
         "_data",
         "_looked_at",
         "_reset_at",
+        "_resetting",
         "_room",
         "_sent_at",
         "_sent_point",
@@ -64,6 +66,12 @@ class ForwardTsnSender:
         # stream id: numbers of chunks before this TSN mean nothing to the peer any more
         self._reset_at: dict[int, int] = {}
         self._all_reset_at = 0
+        # streams that the peer may have reset after this TSN, we do not know yet
+        self._resetting: tuple[Collection[int], float] = (), math.inf
+
+    def streams_will_be_reset(self, stream_ids: Collection[int]) -> None:
+        """The peer is asked to reset these streams (none: all) after what was sent so far."""
+        self._resetting = stream_ids, self._data.next_tsn - 1
 
     def streams_were_reset(self, stream_ids: Collection[int]) -> None:
         """The peer has reset these streams (none: all): their numbers begin with 0 again."""
@@ -89,6 +97,8 @@ class ForwardTsnSender:
         skipped = self._skipped
         while skipped and next(iter(skipped.values()))[0] <= acked:
             skipped.popitem(last=False)
+        if self._resetting[1] <= acked:
+            self._resetting = (), math.inf
         if self.advanced_peer_ack_point < acked:  # C1
             self.advanced_peer_ack_point = acked
         if data.abandoned_count:
@@ -105,13 +115,28 @@ class ForwardTsnSender:
         tsn = max(self._looked_at, self.advanced_peer_ack_point) + 1
         while (chunk := chunks.get(tsn)) is not None:
             if chunk.state == ABANDONED:
-                if not self._skip(chunk, interleaving):
+                if self._must_wait(tsn) or not self._skip(chunk, interleaving):
                     break
                 self.advanced_peer_ack_point = tsn
             elif chunk.state != ACKED or not _may_be_passed(chunk, now):
                 break
             tsn += 1
         self._looked_at = tsn - 1
+
+    def _must_wait(self, tsn: int) -> bool:
+        """Whether to stop short of a TSN because of a reset that may have been performed or not.
+
+        Up to the last TSN before it a FORWARD TSN tells numbers to a peer that has not performed it,
+        and no news to one that has (RFC 3758 §3.6).  Beyond that, the same numbers would be taken
+        for those that the stream has begun anew with.
+        """
+        stream_ids, last_tsn = self._resetting
+        if tsn <= last_tsn:
+            return False
+        return any(
+            skipped <= last_tsn and (not stream_ids or stream_id in stream_ids)
+            for (stream_id, _), (skipped, _) in self._skipped.items()
+        )
 
     def _skip(self, chunk: OutstandingChunk, interleaving: bool) -> bool:
         """Note the number that is skipped on a stream; False: one FORWARD TSN has no room for it."""

@@ -355,6 +355,10 @@ class RetransmissionQueue:
         if self._abandoning:
             self._advance_peer_ack_point(now)
 
+    def streams_will_be_reset(self, stream_ids: Collection[int]) -> None:
+        """The peer is asked to reset streams that we send on (none: all)."""
+        self._forward_tsn.streams_will_be_reset(stream_ids)
+
     def streams_were_reset(self, stream_ids: Collection[int]) -> None:
         """The peer has reset streams that we send on (none: all)."""
         self._forward_tsn.streams_were_reset(stream_ids)
