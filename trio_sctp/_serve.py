@@ -216,11 +216,7 @@ class UdpEndpoint:
 
     def _route(self, address: Address, packets: list[bytes], now: float) -> None:
         endpoint = self._endpoint
-        batches: dict[CoreAssociation, list[bytes]] = {}
-        for packet in packets:
-            core = endpoint.route(packet, address, now=now)
-            if core is not None:
-                batches.setdefault(core, []).append(packet)
+        batches = endpoint.route_batch(packets, address, now=now)
         while (accepted := endpoint.next_accepted()) is not None:
             self._accept(accepted, address)
         for core, batch in batches.items():

@@ -21,10 +21,12 @@ from .._wire.chunks import Abort, CookieEcho, Heartbeat
 from .._wire.error_causes import ErrorCause, OutOfResource, UserInitiatedAbort
 from .._wire.packet import (
     COMMON_HEADER_SIZE,
+    checksum_follows,
     checksum_ok,
     decode_chunks,
     decode_header,
     encode_packet,
+    header_crc,
 )
 from .._wire.tlv import DecodeError
 from .capabilities import Capabilities
@@ -69,6 +71,7 @@ __all__ = ["Association", "State"]
 
 
 _NO_CHECKSUM = bytes(4)
+_ESTABLISHED = State.ESTABLISHED  # faster to look up than the member
 
 
 class Association:
@@ -389,16 +392,19 @@ class Association:
             counters.bytes_received += size
             if packet[:8] != self._own_prefix or size < 12 or size & 3:
                 self._receive_other(packet, now)
-            elif checksum_ok(packet) if not self._takes_zero_checksum else self._is_intact(packet):
-                receive_chunks(self, self._own_header, decode_chunks(packet), now)
-            else:
+            elif not (
+                checksum_follows(packet, self._own_crc)
+                # RFC 9653 §5.3: with a correct checksum, or with none
+                or (self._takes_zero_checksum and packet[8:12] == _NO_CHECKSUM)
+            ):
                 counters.drop("bad checksum")
+            elif not (
+                self.state is _ESTABLISHED
+                and self.tcb is not None
+                and self.tcb.data_receiver.receive_middle(packet)
+            ):
+                receive_chunks(self, self._own_header, decode_chunks(packet), now)
         self._settle(now)
-
-    @staticmethod
-    def _is_intact(packet: bytes) -> bool:
-        """RFC 9653 §5.3: with a correct checksum, or with none."""
-        return packet[8:12] == _NO_CHECKSUM or checksum_ok(packet)
 
     def _receive_other(self, packet: bytes, now: float) -> None:
         """A packet that is malformed, on wrong ports, or does not carry our verification tag."""
@@ -662,6 +668,7 @@ class Association:
         self._own_header = PacketHeader(peer_port, self.config.local_port, local_tag)
         # two bytes each for the ports and four for the tag: what a packet begins with
         self._own_prefix = struct.pack("!HHI", *self._own_header) if local_tag else b""
+        self._own_crc = header_crc(self._own_prefix)
 
     def _stop(self) -> None:
         """No timer runs and nothing more is bundled."""

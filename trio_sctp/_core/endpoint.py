@@ -32,6 +32,7 @@ __all__ = ["Address", "Endpoint", "Route"]
 Address: TypeAlias = "tuple[str | int, ...]"
 """A socket address: host, port and what else the address family has."""
 
+_PORTS_AND_TAG = 8  # bytes at the front of a packet
 MAX_ANSWERS = 256  # packets to strangers that wait to be sent
 
 
@@ -82,14 +83,32 @@ class Endpoint:
 
     def receive_datagrams(self, datagrams: Iterable[tuple[Address, bytes]], *, now: float) -> None:
         """Take packets with where they came from; each association gets its own as one batch."""
-        batches: dict[Association, list[bytes]] = {}
+        by_address: dict[Address, list[bytes]] = {}
         for address, packet in datagrams:
-            association = self.route(packet, address, now=now)
-            if association is not None:
-                batches.setdefault(association, []).append(packet)
+            by_address.setdefault(address, []).append(packet)
+        batches: dict[Association, list[bytes]] = {}
+        for address, packets in by_address.items():
+            for association, batch in self.route_batch(packets, address, now=now).items():
+                batches.setdefault(association, []).extend(batch)
         for association, packets in batches.items():
             association.receive_packets(packets, now=now)
             self.update(association)
+
+    def route_batch(
+        self, packets: list[bytes], address: Address, *, now: float
+    ) -> dict[Association, list[bytes]]:
+        """As `route`, for packets that came from one address: who gets which of them."""
+        batches: dict[Association, list[bytes]] = {}
+        alike = len({packet[:_PORTS_AND_TAG] for packet in packets}) == 1
+        for index, packet in enumerate(packets):
+            association = self.route(packet, address, now=now)
+            if association is None:
+                continue
+            if alike:  # then what follows is for the same one, whatever it is
+                self.counters.packets_received += len(packets) - index - 1
+                return {association: packets[index:]}
+            batches.setdefault(association, []).append(packet)
+        return batches
 
     def route(self, packet: bytes, address: Address, *, now: float) -> Association | None:
         """The association a packet is for, which may be a new one (see `next_accepted`).

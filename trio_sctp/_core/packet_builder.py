@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .._wire.chunks import CookieEcho, Error, Shutdown, ShutdownAck
 from .._wire.error_causes import ErrorCause, UnrecognizedChunkType
-from .._wire.packet import COMMON_HEADER_SIZE, encode_packet
+from .._wire.packet import COMMON_HEADER_SIZE, encode_packet, encode_packets
 from .states import SENDING, SETTING_UP, State
 
 if TYPE_CHECKING:
@@ -124,29 +124,45 @@ class PacketBuilder:
         packets, self._whole = self._whole, []
         if tcb is None:
             return packets
-        data_sent = False
-        source, destination, tag = self._config.local_port, tcb.peer.port, tcb.peer.tag
-        omits_checksum = tcb.omits_checksum
-        while len(packets) < limit:
-            chunks, has_data = self._next_chunks(tcb, state, now)
-            if not chunks:
-                break
-            data_sent |= has_data
-            # RFC 9653 §5.2: COOKIE ECHO always carries a checksum
-            unprotected = omits_checksum and chunks[0][0] != CookieEcho.type
-            packets.append(
-                encode_packet(source, destination, tag, chunks, zero_checksum=unprotected)
-            )
+        bodies = self._bodies(tcb, state, now, limit - len(packets))
         discovery = tcb.path_mtu_discovery
         if discovery.probe_due and state in SENDING:
             recovering = tcb.retransmission_queue.is_recovering
             if probe := discovery.take_probe(now, recovering=recovering):
-                packets.append(
-                    encode_packet(source, destination, tag, probe, zero_checksum=omits_checksum)
-                )
+                bodies.append(b"".join(probe))
+        ports_and_tag = self._config.local_port, tcb.peer.port, tcb.peer.tag
+        # RFC 9653 §5.2: COOKIE ECHO always carries a checksum
+        if tcb.omits_checksum and bodies and bodies[0][0] == CookieEcho.type:
+            packets.append(encode_packet(*ports_and_tag, (bodies.pop(0),)))
+        packets += encode_packets(*ports_and_tag, bodies, zero_checksum=tcb.omits_checksum)
+        return packets
+
+    def _bodies(
+        self, tcb: TransmissionControlBlock, state: State, now: float, limit: int
+    ) -> list[bytes]:
+        """What the next packets have behind their headers."""
+        bodies: list[bytes] = []
+        data_sent = False
+        while len(bodies) < limit:
+            chunks, has_data = self._next_chunks(tcb, state, now)
+            if not chunks:
+                break
+            bodies.append(b"".join(chunks))
+            if has_data:
+                data_sent = True
+                if state in SENDING and not self._has_company(tcb):
+                    room = self.path_mtu - COMMON_HEADER_SIZE
+                    bodies += tcb.retransmission_queue.full_chunks(room, limit - len(bodies))
         if data_sent:
             tcb.heartbeat.path_used_at = now
-        return packets
+        return bodies
+
+    def _has_company(self, tcb: TransmissionControlBlock) -> bool:
+        """Something is to go into the next packet, or into every one, together with data."""
+        resets = tcb.stream_reset
+        return bool(
+            self._control or tcb.data_receiver.ack_pending or resets.pending or resets.tsn.companion
+        )
 
     def _next_chunks(
         self, tcb: TransmissionControlBlock, state: State, now: float

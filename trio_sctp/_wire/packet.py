@@ -18,10 +18,13 @@ from .tlv import DecodeError
 
 __all__ = [
     "COMMON_HEADER_SIZE",
+    "checksum_follows",
     "checksum_ok",
     "decode_chunks",
     "decode_header",
     "encode_packet",
+    "encode_packets",
+    "header_crc",
 ]
 
 COMMON_HEADER_SIZE: Final = 12
@@ -54,15 +57,34 @@ def encode_packet(
     `zero_checksum` leaves the checksum 0 (RFC 9653 §5.2) instead of computing it.  Raises
     ValueError where a port or the tag is too large for its field.
     """
-    body = b"".join(chunks)
+    return encode_packets(
+        source_port,
+        destination_port,
+        verification_tag,
+        (b"".join(chunks),),
+        zero_checksum=zero_checksum,
+    )[0]
+
+
+def encode_packets(
+    source_port: int,
+    destination_port: int,
+    verification_tag: int,
+    bodies: Sequence[bytes],
+    *,
+    zero_checksum: bool = False,
+) -> list[bytes]:
+    """Build a packet of each body, that is of chunks that were joined; else as `encode_packet`."""
     try:
         header = _pack_ports_and_tag(source_port, destination_port, verification_tag)
     except struct.error as error:
         raise ValueError(f"not encodable as a packet: {error}") from None
     if zero_checksum:
-        return header + _NO_CHECKSUM + body
-    # The checksum is computed of the packet with a checksum of 0 (RFC 9260 §6.8).
-    return header + _pack_checksum(extend_crc32c(crc32c(header + _NO_CHECKSUM), body)) + body
+        return [header + _NO_CHECKSUM + body for body in bodies]
+    # The checksum is computed of the packet with a checksum of 0 (RFC 9260 §6.8): the header's part
+    # of it is the same for all.
+    crc = header_crc(header)
+    return [header + _pack_checksum(extend_crc32c(crc, body)) + body for body in bodies]
 
 
 def decode_header(packet: bytes) -> tuple[int, int, int, int]:
@@ -79,9 +101,18 @@ def decode_header(packet: bytes) -> tuple[int, int, int, int]:
 
 def checksum_ok(packet: bytes) -> bool:
     """Whether the packet, of twelve bytes or more, carries its CRC-32C (RFC 9260 §6.8)."""
-    crc = extend_crc32c(crc32c(packet[:8] + _NO_CHECKSUM), packet[12:])
+    return checksum_follows(packet, header_crc(packet[:8]))
+
+
+def header_crc(ports_and_tag: bytes) -> int:
+    """The CRC-32C of a common header that has these first eight bytes and no checksum yet."""
+    return crc32c(ports_and_tag + _NO_CHECKSUM)
+
+
+def checksum_follows(packet: bytes, crc: int) -> bool:
+    """As `checksum_ok`, of a packet whose `header_crc` is known."""
     carried: int = _unpack_checksum(packet, 8)[0]
-    return crc == carried
+    return extend_crc32c(crc, packet[12:]) == carried
 
 
 def decode_chunks(packet: bytes) -> list[Chunk]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
+from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..._wire.chunks import Data, ForwardTsn, IData, IForwardTsn, Sack
+from ..._wire.data_chunks import I_DATA_HEADER_SIZE
 from ..._wire.error_causes import (
     ErrorCause,
     InvalidStreamIdentifier,
@@ -19,6 +21,7 @@ from ..._wire.error_causes import (
     OutOfResource,
     ProtocolViolation,
 )
+from ..._wire.packet import COMMON_HEADER_SIZE
 from ..._wire.serial import MASK32, unwrap32
 from ..timer import Timer
 from .data_tracker import MAX_TSNS_AHEAD, DataTracker
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["DataReceiver"]
 
 _SACK_HEADER_SIZE = 16
+_TSN_AT = COMMON_HEADER_SIZE + 4
+_SHORTEST_MIDDLE = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
+_unpack_tsn = Struct(">I").unpack_from
 _MAX_ERRORS = 16  # reports of invalid streams that wait
 
 
@@ -126,6 +132,26 @@ class DataReceiver:
             return None
         problem = queue.add(chunk, tsn)
         return None if problem is None else _violation(problem)
+
+    def receive_middle(self, packet: bytes) -> bool:
+        """Take a packet that only carries on in the middle of a message, with the TSN that is next.
+
+        Most packets of a long message are such.  They say nothing else, so they need not become
+        chunks first.  False if this is another one, to be treated as any packet.
+        """
+        tracker, queue = self._tracker, self._queue
+        tsn = tracker.cumulative_tsn_ack + 1
+        if (
+            len(packet) < _SHORTEST_MIDDLE
+            or _unpack_tsn(packet, _TSN_AT)[0] != tsn & MASK32
+            or tracker.above
+            or queue.charge >= self._config.a_rwnd
+            or not queue.add_middle(packet, tsn)
+        ):
+            return False
+        tracker.cumulative_tsn_ack = tsn
+        self._packets_unacknowledged += 1
+        return True
 
     def forward_tsn(self, chunk: ForwardTsn | IForwardTsn) -> ErrorCause | None:
         """Give up what the peer has abandoned (RFC 3758 §3.6).  A returned cause ends all."""

@@ -12,6 +12,8 @@ from heapq import heapify, heappop, heappush
 from typing import ClassVar, Final
 
 from ..._wire.chunks import IData
+from ..._wire.data_chunks import I_DATA_HEADER_SIZE, I_DATA_LAYOUT, UNORDERED
+from ..._wire.packet import COMMON_HEADER_SIZE
 from ..._wire.serial import MASK32, unwrap32
 from ..events import Message
 from .ordering import FRAGMENT_OVERHEAD, HELD_OVERHEAD, MessageOrdering
@@ -22,6 +24,9 @@ __all__ = ["InterleavedReassemblyQueue"]
 PARTIAL_OVERHEAD: Final = 3 * HELD_OVERHEAD
 """Charged for a message that is not whole, besides its bytes and fragments."""
 
+_PAYLOAD: Final = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
+
+_unpack_i_data = I_DATA_LAYOUT.unpack_from
 _new_message = tuple.__new__  # half the price of calling the NamedTuple
 
 REPEATED: Final = "a fragment of an interleaved message came twice"
@@ -167,6 +172,34 @@ class InterleavedReassemblyQueue(MessageOrdering):
                 return None
         self._finish(message, tsn, tsn)
         return None
+
+    def add_middle(self, packet: bytes, tsn: int) -> bool:
+        _, flags, length, _, stream_id, _, mid, fsn = _unpack_i_data(packet, COMMON_HEADER_SIZE)
+        if packet[COMMON_HEADER_SIZE] != IData.type or length != len(packet) - COMMON_HEADER_SIZE:
+            return False
+        siblings = self._partial.get((stream_id, flags == UNORDERED))
+        partial = None if siblings is None else siblings.by_mid.get(mid)
+        if (
+            partial is None
+            or flags & ~UNORDERED
+            or fsn != len(partial.parts)
+            or tsn < partial.last_tsn
+            or partial.early
+            or self._given_up
+        ):
+            return False
+        size = length - I_DATA_HEADER_SIZE
+        if not size or partial.size + size > self._max_message_size:
+            return False
+        charge = FRAGMENT_OVERHEAD + size
+        self.charge += charge
+        self.unfinished += charge
+        self._partial_charge += charge
+        partial.parts.append(packet[_PAYLOAD:])
+        partial.size += size
+        partial.highest_fsn = fsn
+        partial.last_tsn = tsn
+        return True
 
     def head_charge(self, cumulative_tsn_ack: int) -> int:
         """What the messages weigh that are not whole: any of them may need more data to be."""

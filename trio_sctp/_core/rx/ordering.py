@@ -68,6 +68,14 @@ class MessageOrdering(ABC):
         """Take in a chunk whose TSN is new; return in words what makes it a protocol violation."""
 
     @abstractmethod
+    def add_middle(self, packet: bytes, tsn: int) -> bool:
+        """Take in a packet that has nothing but the next fragment of a message, with others to follow.
+
+        ``tsn`` is the next in order and nothing above it has arrived.  False, and nothing is changed,
+        if the packet is anything else: that is for `add`.
+        """
+
+    @abstractmethod
     def head_charge(self, cumulative_tsn_ack: int) -> int:
         """What those incomplete messages weigh that more data is sure to continue."""
 

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from ..._wire.chunks import Data
+from ..._wire.data_chunks import DATA_HEADER_SIZE, DATA_LAYOUT, UNORDERED
+from ..._wire.packet import COMMON_HEADER_SIZE
 from ..._wire.serial import MASK16, MASK32
 from ..events import Message
 from .data_tracker import DataTracker
@@ -22,6 +24,9 @@ from .ordering import FRAGMENT_OVERHEAD, HELD_OVERHEAD, MessageOrdering
 
 __all__ = ["ReassemblyQueue"]
 
+_PAYLOAD: Final = COMMON_HEADER_SIZE + DATA_HEADER_SIZE
+
+_unpack_data = DATA_LAYOUT.unpack_from
 _new_message = tuple.__new__  # half the price of calling the NamedTuple
 
 TOO_LONG: Final = "a message is longer than we accept"
@@ -160,6 +165,32 @@ class ReassemblyQueue(MessageOrdering):
             run.ends = True
             return self._complete(run) if run.begins else None
         return TOO_LONG if run.size > self._max_message_size else None
+
+    def add_middle(self, packet: bytes, tsn: int) -> bool:
+        _, flags, length, _, stream_id, ssn, _ = _unpack_data(packet, COMMON_HEADER_SIZE)
+        if packet[COMMON_HEADER_SIZE] != Data.type or length != len(packet) - COMMON_HEADER_SIZE:
+            return False
+        run = self._by_last.get(tsn - 1)
+        if (
+            run is None
+            or flags != (UNORDERED if run.unordered else 0)
+            or run.ends
+            or stream_id != run.stream_id
+            or (ssn != run.ssn and not run.unordered)
+        ):
+            return False
+        size = length - DATA_HEADER_SIZE
+        if not size or run.size + size > self._max_message_size:
+            return False
+        run.parts.append(packet[_PAYLOAD:])
+        run.last_tsn = tsn
+        run.size += size
+        size += FRAGMENT_OVERHEAD
+        self.charge += size
+        self.unfinished += size
+        del self._by_last[tsn - 1]
+        self._by_last[tsn] = run
+        return True
 
     def head_charge(self, cumulative_tsn_ack: int) -> int:
         """What the message weighs that ends, for now, where the unbroken sequence of TSNs ends."""

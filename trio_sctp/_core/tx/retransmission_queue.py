@@ -15,6 +15,7 @@ from ..._wire.data_chunks import (
     BEGINNING,
     DATA_HEADER_SIZE,
     IMMEDIATE,
+    UNORDERED,
     encode_data,
     encode_i_data,
 )
@@ -487,6 +488,53 @@ class RetransmissionQueue:
                 self._timed_tsn, self._timed_at = first_tsn, now
             if not self.t3_rtx.running:  # §6.3.2 R1
                 self._start_t3(now)
+
+    def full_chunks(self, room: int, limit: int) -> list[bytes]:
+        """Up to ``limit`` further chunks of new data that fill ``room`` bytes of a packet each.
+
+        They are the middle of messages that `chunks_to_send`, which has to be asked first, has begun,
+        sent while both windows are wide open: what it looks at for each packet is the same for all
+        of these.  Where anything differs they end, and `chunks_to_send` goes on.
+        """
+        data, queue = self._data, self._send_queue
+        wires: list[bytes] = []
+        length = room & ~3  # chunks are padded
+        size = length - queue.header_size
+        if data.marked_count or self._one_packet_only or self._forward_tsn.due:
+            return wires
+        window = min(self.congestion.cwnd, self._burst_limit) - data.flight_size
+        if self.shutdown_pending or size <= 0:
+            return wires
+        # the chunk that uses up a window is not one of these: it asks for a SACK at once
+        limit = min(limit, (window - 1) // length, (self.peer_rwnd - self._pmdcs) // size)
+        while limit > 0 and queue.unsent_bytes:
+            message, count = queue.run(size, limit)
+            if message is None:
+                break
+            payloads = queue.take_run(message, size, count)
+            made = self._encode_run(message, payloads)
+            data.add_run(made, size, message)
+            wires += made
+            limit -= count
+        self.peer_rwnd -= size * len(wires)
+        return wires
+
+    def _encode_run(self, message: OutgoingMessage, payloads: list[bytes]) -> list[bytes]:
+        """The chunks of fragments that are neither the first nor the last of their message."""
+        tsn, stream_id = self._data.next_tsn, message.stream_id
+        flags = UNORDERED if message.unordered else 0
+        if not self._send_queue.interleaving:
+            ssn, ppid = message.ssn, message.ppid
+            return [
+                encode_data(flags, number & MASK32, stream_id, ssn, ppid, payload)
+                for number, payload in enumerate(payloads, tsn)
+            ]
+        mid, offset = message.mid, message.fsn + 1 - tsn
+        message.fsn += len(payloads)
+        return [
+            encode_i_data(flags, number & MASK32, stream_id, mid, number + offset & MASK32, payload)
+            for number, payload in enumerate(payloads, tsn)
+        ]
 
     def _may_probe(self, bundled: bool, now: float) -> bool:
         """Whether one chunk may go out although the peer has no room (§6.1 A).

@@ -66,6 +66,11 @@ class StreamScheduler(ABC):
     def deactivate(self, stream: OutboundStream) -> None:
         """The stream, active until now, must not send any more."""
 
+    @property
+    @abstractmethod
+    def is_alone(self) -> bool:
+        """There is one active stream: it goes on having the turn whatever it sends."""
+
     @abstractmethod
     def next(self) -> OutboundStream | None:
         """The stream whose turn it is, or None if none is."""
@@ -102,6 +107,10 @@ class RoundRobin(StreamScheduler):
 
     def deactivate(self, stream: OutboundStream) -> None:
         del self._active[stream]
+
+    @property
+    def is_alone(self) -> bool:
+        return len(self._active) == 1
 
     def next(self) -> OutboundStream | None:
         return next(iter(self._active), None)
@@ -194,6 +203,10 @@ class _Ranking(StreamScheduler):
         self._active_count -= 1
         stream.turn = None
         self._tidy()
+
+    @property
+    def is_alone(self) -> bool:
+        return self._active_count == 1
 
     def next(self) -> OutboundStream | None:
         heap = self._heap

@@ -213,12 +213,30 @@ class SendQueue:
             if not offset:
                 self._begun_count += 1
             self._scheduler.sent(stream, I_DATA_HEADER_SIZE + size)
-        self.unsent_bytes -= size
-        before = stream.unsent_bytes
-        stream.unsent_bytes = after = before - size
-        if after <= stream.low_water < before:
-            self.drained.append(stream.stream_id)
+        self._reduce_unsent(stream, size)
         return flags, payload[offset:end]
+
+    def run(self, size: int, limit: int) -> tuple[OutgoingMessage | None, int]:
+        """The message that has the turn, if it was begun, and how many fragments in a row it may
+        send: of ``size`` bytes, not counting its last one, and at most ``limit``.
+        """
+        self.start_packet()
+        message = self._current or self._choose()
+        if message is None or not message.offset:
+            return None, 0
+        count = min((len(message.payload) - message.offset - 1) // size, limit)
+        if count > 1 and self.interleaving and not self._scheduler.is_alone:
+            count = 1
+        return (message, count) if count > 0 else (None, 0)
+
+    def take_run(self, message: OutgoingMessage, size: int, count: int) -> list[bytes]:
+        """As `take`, for as many fragments as `run` has said."""
+        payload, begin = message.payload, message.offset
+        message.offset = end = begin + count * size
+        if self.interleaving:
+            self._scheduler.sent(message.stream, count * I_DATA_HEADER_SIZE + end - begin)
+        self._reduce_unsent(message.stream, end - begin)
+        return [payload[offset : offset + size] for offset in range(begin, end, size)]
 
     def acknowledged(self, messages: Iterable[OutgoingMessage]) -> int:
         """The peer has all of these: their stream sequence numbers may be used again (§6.1).
