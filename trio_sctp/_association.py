@@ -6,6 +6,7 @@ notes how the association ended, so that everybody who waits for something of it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, final
 
@@ -50,6 +51,7 @@ from ._core.statistics import AssociationStatistics
 from ._data_channel import ChannelListener, DataChannel
 from ._driver import Driver
 from ._errors import Ending, ending_of
+from ._event_queue import EventQueue
 from ._message_channel import MessageChannel
 from ._receipt import Receipt, SendKeywords, options_of
 from ._transport import DatagramTransport
@@ -58,11 +60,6 @@ __all__ = ["Association"]
 
 ABORT_OVERHEAD: Final = 32
 """What an ABORT packet has beside the reason, in bytes."""
-EVENTS_KEPT: Final = 256
-"""Events that wait for a reader of `Association.events`; then the oldest make way."""
-PENDING_CHANNELS: Final = 32768
-"""Channels of the peer that wait to be accepted, as many as it can have open at once; more are
-refused.  One that opens and closes channels for ever cannot fill the memory."""
 
 
 @final
@@ -109,8 +106,8 @@ class Association(trio.abc.AsyncResource):
         self.messages: MessageChannel = MessageChannel(self)
         """Messages that belong to no data channel; a `trio.abc.Channel` of `Message` values."""
 
-        self._visitors, self._incoming = trio.open_memory_channel[DataChannel](PENDING_CHANNELS)
-        self._events_in, self._events_out = trio.open_memory_channel[Event](EVENTS_KEPT)
+        self._visitors, self._incoming = trio.open_memory_channel[DataChannel](math.inf)
+        self._events = EventQueue()
         self._watching_total = False
         self._driver = Driver(
             core, transport, dispatch=self._dispatch, on_failure=self._on_transport_failure
@@ -194,9 +191,10 @@ class Association(trio.abc.AsyncResource):
     @property
     def events(self) -> trio.MemoryReceiveChannel[Event]:
         """What happens to the association as a whole: restarts, stream resets, errors that the
-        peer reports, the end, after which it ends.  The latest 256 wait for whoever receives them.
+        peer reports, the end, after which it ends.  The latest 256 wait for whoever receives them,
+        fewer if they are unusually long.
         """
-        return self._events_out
+        return self._events.out
 
     @property
     def config(self) -> Config:
@@ -505,14 +503,8 @@ class Association(trio.abc.AsyncResource):
         self._on_notable(event)
 
     def _on_notable(self, event: Event) -> None:
-        """Keep it for who reads `events`, and rather the new than the old."""
-        try:
-            self._events_in.send_nowait(event)
-        except trio.WouldBlock:
-            self._events_out.receive_nowait()
-            self._events_in.send_nowait(event)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the reader has closed it
+        """Keep it for who reads `events`."""
+        self._events.put(event)
 
     def _on_restarted(self, event: AssociationRestarted) -> None:
         self._on_notable(event)
@@ -528,7 +520,7 @@ class Association(trio.abc.AsyncResource):
         self._on_notable(event)
         self._end_everything(ending)
         self._open_channels.clear()
-        self._events_in.close()
+        self._events.close()
         self._closed.set()
         self._settled.set()
 
@@ -564,13 +556,17 @@ class Association(trio.abc.AsyncResource):
         assert self._channels is not None
         properties = self._channels.channel(event.stream_id)
         if properties is not None and not self._closing and self._no_more_channels is None:
-            channel = DataChannel(self, properties)
-            try:
+            waiting = self._visitors.statistics().current_buffer_used
+            if waiting < self.config.max_channels:
+                channel = self._open_channels[event.stream_id] = DataChannel(self, properties)
+                self._channels.retain(properties)
                 self._visitors.send_nowait(channel)
-            except trio.WouldBlock:
+            else:  # one that opens and closes channels for ever cannot fill the memory
                 self._channels.close(event.stream_id, now=trio.current_time())
-            else:
-                self._open_channels[event.stream_id] = channel
+
+    def _accepted(self, channel: DataChannel) -> None:
+        """The program has taken a channel that the peer opened."""
+        self._data_channels().release(channel._properties)
 
     def _on_channel_closing(self, event: ChannelClosing) -> None:
         if (channel := self._open_channels.get(event.stream_id)) is not None:

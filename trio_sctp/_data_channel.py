@@ -7,6 +7,7 @@ as a stream of bytes, `ChannelListener` where the channels that the peer opens a
 from __future__ import annotations
 
 import operator
+import reprlib
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias, final
@@ -86,7 +87,8 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
 
     def __repr__(self) -> str:
         state = " closed" if self._closed else " ended" if self._ending is not None else ""
-        return f"<DataChannel {self.id} {self.label!r}{state}>"
+        label = reprlib.repr(self.label)  # it may be long, and goes into what errors say
+        return f"<DataChannel {self.id} {label}{state}>"
 
     @property
     def reliable(self) -> bool:
@@ -361,7 +363,9 @@ class ChannelListener(trio.abc.Listener[DataChannel]):
         `trio.EndOfChannel` if the peer shut the association down, and its error if it failed.
         """
         try:
-            return await self._receive.receive()
+            channel = await self._receive.receive()
+            self._association._accepted(channel)
+            return channel
         except trio.EndOfChannel:
             await checkpoint()
         except trio.ClosedResourceError:

@@ -183,7 +183,7 @@ def test_ids_run_out() -> None:
 
 
 def test_open_beyond_max_channels_is_refused() -> None:
-    pair = ChannelPair(z={"max_channels": 2}).connect()
+    pair = ChannelPair(z_config=Config(max_channels=2)).connect()
     for _ in range(3):
         pair.open(pair.a)
     pair.settle()

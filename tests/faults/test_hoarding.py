@@ -6,16 +6,14 @@ than the bytes that they hold.
 
 from __future__ import annotations
 
-import gc
-import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.support.association_pair import Pair, established_pair, packet_to
+from tests.support.memory import measured
 from trio_sctp import (
     Association,
     AssociationAborted,
@@ -24,29 +22,12 @@ from trio_sctp import (
     Message,
     open_association,
 )
-from trio_sctp._wire import chunks as c
 from trio_sctp.testing import memory_link, open_association_pair
 
 WINDOW = 64 * 1024
 SMALL_WINDOW = Config(a_rwnd=WINDOW, max_message_size=WINDOW, path_mtu_discovery=False)
 LIMIT = 20 * WINDOW + 300_000
 """Bytes of memory: of chunks and messages up to five windows are held at worst."""
-
-
-@contextmanager
-def measured() -> Iterator[Callable[[], int]]:
-    """How many bytes are allocated, beyond those of before."""
-    gc.collect()
-    tracemalloc.start()
-    try:
-
-        def grown() -> int:
-            gc.collect()
-            return tracemalloc.get_traced_memory()[0]
-
-        yield grown
-    finally:
-        tracemalloc.stop()
 
 
 # -- a reader that never reads
@@ -159,11 +140,11 @@ async def test_thousands_of_channels_that_nobody_accepts(autojump_clock: MockClo
 
 
 async def test_channels_opened_and_closed_that_nobody_accepts(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: MockClock,
 ) -> None:
     """A peer that opens and closes for ever can fill the queue of those who wait, and no more."""
-    monkeypatch.setattr("trio_sctp._association.PENDING_CHANNELS", 500)
-    async with open_association_pair(delay=0.001) as (client, server):
+    few = Config(max_channels=500)
+    async with open_association_pair(delay=0.001, server_config=few) as (client, server):
         for number in range(4):
             channels = [client.open_channel(f"{number} {i}") for i in range(200)]
             await trio.sleep(2)
@@ -184,63 +165,6 @@ async def test_channels_opened_and_closed_that_nobody_accepts(
         wanted = client.open_channel("wanted")
         assert (await listener.accept()).label == "wanted"
         await wanted.aclose()
-
-
-# -- crafted data
-
-
-def give(pair: Pair, *chunks: c.EncodableChunk) -> None:
-    association = pair.a.association
-    association.receive_packets([packet_to(association, *chunks)], now=pair.now)
-    while association.next_event() is not None:
-        pass
-    association.packets_to_send(now=pair.now)
-
-
-def first_tsn(pair: Pair) -> int:
-    assert pair.a.association.tcb is not None
-    return pair.a.association.tcb.data_receiver.cumulative_tsn_ack + 1
-
-
-@pytest.mark.parametrize(
-    "kind",
-    ["gap", "every other TSN", "fragments without an end", "ordered behind a gap", "all streams"],
-)
-def test_data_that_cannot_be_delivered(kind: str) -> None:
-    """18 windows of it arrive, counting what each chunk costs."""
-    pair = established_pair(config=SMALL_WINDOW)
-    tsn = first_tsn(pair)
-
-    def chunk(number: int) -> c.Data:
-        at = tsn + number
-        whole = {"beginning": True, "ending": True}
-        if kind == "gap":
-            return c.Data((at + 1) % 2**32, 0, 1 + number % 65536, 0, b"x", **whole)
-        if kind == "every other TSN":
-            return c.Data((tsn + 1 + 2 * number) % 2**32, 0, number % 65536, 0, b"x", **whole)
-        if kind == "fragments without an end":
-            return c.Data(at % 2**32, 0, 0, 0, b"x", beginning=number == 0, ending=False)
-        if kind == "ordered behind a gap":
-            return c.Data(at % 2**32, number % 1000, 1 + number // 1000, 0, b"x", **whole)
-        return c.Data(at % 2**32, number % 65535, 1, 0, b"x", **whole)
-
-    with measured() as grown:
-        for number in range(0, 9000, 30):
-            give(pair, *[chunk(number + i) for i in range(30)])
-        assert grown() < LIMIT
-    if not pair.a.association.ended:  # as it is where nothing but an ABORT could free the memory
-        assert 0 <= pair.a.association.statistics().a_rwnd <= WINDOW
-
-
-def test_duplicate_tsns_are_counted_and_not_collected() -> None:
-    pair = established_pair()
-    tsn = first_tsn(pair) % 2**32
-    chunk = c.Data(tsn, 0, 0, 0, b"x", beginning=True, ending=True)
-    with measured() as grown:
-        for _ in range(300):
-            give(pair, *[chunk] * 30)
-        assert grown() < 100_000
-    assert pair.a.association.statistics().duplicate_tsns == 300 * 30 - 1
 
 
 # -- programs that crash

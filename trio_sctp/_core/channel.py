@@ -4,6 +4,7 @@ channels of an association have in common.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
@@ -91,9 +92,11 @@ class Channel:
         "_ack_awaited",
         "_announced",
         "_incoming_reset",
+        "_name_memory",
         "_options",
         "_outgoing_reset",
         "_reset_requested",
+        "_retained",
         "_send_unordered",
         "bytes_received",
         "bytes_sent",
@@ -144,9 +147,12 @@ class Channel:
         self._announced = True  # the program knows of it
         self._reset_requested = False  # of our outgoing stream
         self._outgoing_reset = self._incoming_reset = False
+        self._name_memory = 0  # of a label and a protocol that the peer has chosen
+        self._retained = False  # the program keeps it for later
 
     def __repr__(self) -> str:
-        return f"<Channel {self.stream_id} {self.label!r} {'open' if self.open else 'closed'}>"
+        state = "open" if self.open else "closed"
+        return f"<Channel {self.stream_id} {reprlib.repr(self.label)} {state}>"
 
 
 def is_partially_reliable(channel_type: int) -> bool:
@@ -179,7 +185,7 @@ def channel_of(stream_id: int, opening: DataChannelOpen) -> Channel:
     """The channel that a DATA_CHANNEL_OPEN describes."""
     kind = opening.channel_type & ~_UNORDERED
     parameter = opening.reliability_parameter
-    return Channel(
+    channel = Channel(
         stream_id,
         label=opening.label,
         protocol=opening.protocol,
@@ -188,6 +194,13 @@ def channel_of(stream_id: int, opening: DataChannelOpen) -> Channel:
         lifetime=parameter / 1000 if kind == ChannelType.PARTIAL_RELIABLE_TIMED else None,
         priority=opening.priority,
     )
+    channel._name_memory = _memory_of(opening.label) + _memory_of(opening.protocol)
+    return channel
+
+
+def _memory_of(text: str) -> int:
+    """Bytes that a string takes at most: a single character can make all of them four bytes wide."""
+    return len(text) if text.isascii() else 4 * len(text)
 
 
 def _check_range(name: str, value: float, limit: float) -> None:

@@ -60,6 +60,12 @@ class Config:
     and the throughput to a_rwnd per round trip."""
     max_message_size: int = 16 * 1024 * 1024
     """Longest message accepted from the peer; a longer one ends the association (Protocol Violation)."""
+    max_channels: int = 16_384
+    """Data channels at a time, waiting ones included, beyond which those that the peer opens are
+    refused; each takes some 3 KiB."""
+    max_channel_name_memory: int = 4 * 1024 * 1024
+    """What the labels and protocols of channels that the peer opens may take, in bytes; beyond it
+    its channels are refused."""
     path_mtu: int = 1200
     """Largest SCTP packet, common header included, before path MTU discovery has found a larger one
     (BASE_PLPMTU of RFC 8899), 512 to 65535.  Rounded down to a multiple of 4, as chunks are (RFC 9260
@@ -161,6 +167,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "max_inbound_streams": (0, 65535),
     "a_rwnd": (1500, 2**32 - 1),  # RFC 9260 §3.3.2: a_rwnd below 1500 is to be refused
     "max_message_size": (1, 2**40),
+    "max_channels": (0, 65535),
+    "max_channel_name_memory": (0, 2**40),
     "path_mtu": (512, 65535),
     "max_probes": (1, 2**16),
     "probe_timer": (1.0, 3600.0),  # RFC 8899 §5.1.1

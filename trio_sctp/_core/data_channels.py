@@ -8,7 +8,6 @@ are not WebRTC's, on streams without a channel, remain the program's own.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +34,7 @@ from .channel import (
     is_partially_reliable,
     opening_of,
 )
+from .channel_closing import ChannelCloser, HeldItem, error_of
 from .channel_events import (
     ChannelAccepted,
     ChannelClosed,
@@ -47,22 +47,18 @@ from .channel_events import (
     ChannelOpened,
     MessageTooLargeError,
 )
-from .channel_ids import ChannelIds
-from .early_messages import EarlyMessages
+from .channel_table import ChannelTable
 from .errors import LocalProtocolError
 from .events import (
     AssociationClosed,
     AssociationRestarted,
     AssociationUp,
-    CloseReason,
     Event,
     IncomingStreamsReset,
     Message,
     OutgoingStreamsReset,
     StreamsChanged,
 )
-from .states import State
-from .tx.send_queue import DEFAULT_PRIORITY
 
 if TYPE_CHECKING:
     from .send_options import SendOptions
@@ -96,7 +92,8 @@ class DataChannels:
     `client`: whether this end is the DTLS client; it takes the even stream ids (RFC 8832 §6).
     `max_message_size`: bytes of a message that the peer takes, 0 for any number (RFC 8841 §6).
     `local_max_message_size`: bytes of a message that we take, 0 for what the association takes.
-    `max_channels`: beyond so many channels the peer's are refused.
+    How much of the peer's channels is kept is bounded by `Config.max_channels` and
+    `Config.max_channel_name_memory`.
     """
 
     def __init__(
@@ -106,30 +103,21 @@ class DataChannels:
         client: bool,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         local_max_message_size: int = 0,
-        max_channels: int = 65535,
     ) -> None:
         if max_message_size < 0:
             raise LocalProtocolError(
                 f"max_message_size is {max_message_size}: it cannot be negative"
             )
-        self.counters = ChannelCounters()
         self._association = association
-        self._ids = ChannelIds(client=client)
+        self._table = table = ChannelTable(association, client=client)
+        self._channels = table.by_id
+        self._events = table.events
+        self._closer = ChannelCloser(association, table, self._receive_again)
+        self.counters = table.counters
         self._send_limit: float = max_message_size or float("inf")
         self._receive_limit = local_max_message_size or association.config.max_message_size
-        self._max_channels = max_channels
         self._inbound_streams = association.config.inbound_streams
-        self._up = association.state is State.ESTABLISHED
         self._ended = False
-        self._events: deque[Event | ChannelEvent] = deque()
-        self._early = EarlyMessages(association.config.a_rwnd)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._channels: dict[int, Channel] = {}
-        self._early.clear()
-        self._held: dict[int, list[Message | IncomingStreamsReset]] = {}
-        self._ids.clear()
 
     # -- look
 
@@ -258,7 +246,7 @@ class DataChannels:
         channel = self._channels.get(stream_id)
         if channel is not None and channel.open:
             channel.open = False
-            self._reset(channel, now)
+            self._closer.reset(channel, now)
 
     def discard(self, stream_id: int, *, now: float) -> None:
         """Close a channel at once: what the peer has not begun to get is not sent.
@@ -274,9 +262,21 @@ class DataChannels:
             # even the DATA_CHANNEL_OPEN: the peer does not know of the channel and never will
             channel._incoming_reset = True
             if not channel._reset_requested:
-                self._finish(channel, now)
+                self._closer.finish(channel, now)
                 return
         self.close(stream_id, now=now)
+
+    def retain(self, channel: Channel) -> None:
+        """The program keeps a channel of the peer for somebody who is to take it.
+
+        Its label and protocol then count as the peer's also after it is gone, until `release`.
+        """
+        channel._retained = True
+
+    def release(self, channel: Channel) -> None:
+        """Somebody has taken the channel, or it was thrown away."""
+        channel._retained = False
+        self._table.release_names(channel)
 
     # -- out
 
@@ -304,7 +304,7 @@ class DataChannels:
     def _partial_reliability(self) -> bool:
         """Whether messages of a channel may be given up: the only place that decides it."""
         association = self._association
-        capabilities = association.capabilities if self._up else offered(association.config)
+        capabilities = association.capabilities if self._closer.up else offered(association.config)
         return capabilities.partial_reliability
 
     @property
@@ -313,30 +313,23 @@ class DataChannels:
         return min(self._association.outbound_streams, self._inbound_streams, 65535)
 
     def _open_by_message(self, channel: Channel, opening: DataChannelOpen, now: float) -> None:
-        stream_id = self._ids.choose(self._stream_limit, self._channels, now)
+        stream_id = self._table.ids.choose(self._stream_limit, self._channels, now)
         self._association.send(stream_id, opening.encode(), ppid=PPID_DCEP, now=now)
         # RFC 8832 §6: everything goes ordered until the peer is known to have the channel
         channel._ack_awaited = True
         channel._send_unordered = False
-        self._drop_early(stream_id, now)
-        self._add(channel, stream_id)
+        self._table.drop_early(stream_id, now)
+        self._table.add(channel, stream_id)
 
     def _open_negotiated(self, channel: Channel, stream_id: int, now: float) -> None:
         if not 0 <= stream_id < self._stream_limit:
             raise LocalProtocolError(
                 f"stream_id is {stream_id}: it must be from 0 to {self._stream_limit - 1}"
             )
-        if stream_id in self._channels or self._ids.is_burnt(stream_id):
+        if stream_id in self._channels or self._table.ids.is_burnt(stream_id):
             raise LocalProtocolError(f"stream_id is {stream_id}: that id is in use")
-        self._add(channel, stream_id)
+        self._table.add(channel, stream_id)
         self._take_early(stream_id, now)
-
-    def _add(self, channel: Channel, stream_id: int) -> None:
-        self._ids.take(stream_id)
-        channel.stream_id = stream_id
-        self._channels[stream_id] = channel
-        self._association.set_stream_priority(stream_id, channel.priority)
-        self.counters.channels_opened += 1
 
     # -- messages
 
@@ -351,7 +344,9 @@ class DataChannels:
             return None
         size = len(payload)
         if size > self._receive_limit:
-            self._fail(channel, ChannelFailure.MESSAGE_TOO_LARGE, f"{size} bytes", message, now)
+            self._closer.fail(
+                channel, ChannelFailure.MESSAGE_TOO_LARGE, f"{size} bytes", message, now
+            )
             return None
         data: bytes | str
         if ppid == PPID_BINARY:
@@ -361,7 +356,7 @@ class DataChannels:
             try:
                 data = payload.decode()
             except UnicodeDecodeError as exc:
-                self._fail(channel, ChannelFailure.BAD_MESSAGE, str(exc), message, now)
+                self._closer.fail(channel, ChannelFailure.BAD_MESSAGE, str(exc), message, now)
                 return None
             channel.bytes_received += size
         elif ppid == PPID_STRING_EMPTY:
@@ -369,7 +364,7 @@ class DataChannels:
         elif ppid == PPID_BINARY_EMPTY:
             data = b""
         else:  # RFC 8831 §6.6
-            self._fail(channel, ChannelFailure.BAD_MESSAGE, f"PPID {ppid}", message, now)
+            self._closer.fail(channel, ChannelFailure.BAD_MESSAGE, f"PPID {ppid}", message, now)
             return None
         channel.messages_received += 1
         if channel._ack_awaited:
@@ -386,14 +381,14 @@ class DataChannels:
             self._receive_opening(message, now)
             return None
         self.counters.messages_without_channel += 1
-        mine = ppid in _USER_PPIDS and not self._ids.is_burnt(message.stream_id)
-        if not (mine and self._early.keep(message)):
-            self._release(message, now)
+        mine = ppid in _USER_PPIDS and not self._table.ids.is_burnt(message.stream_id)
+        if not (mine and self._table.early.keep(message)):
+            self._table.release(message, now)
         return None
 
     def _receive_opening(self, message: Message, now: float) -> None:
         """A DCEP message on a stream without a channel (RFC 8832 §6)."""
-        self._release(message, now)
+        self._table.release(message, now)
         try:
             opening = decode_dcep(message.payload)
         except DecodeError:
@@ -407,20 +402,24 @@ class DataChannels:
             self._refuse(message.stream_id, now)
 
     def _is_acceptable(self, stream_id: int, opening: DataChannelOpen) -> bool:
-        if self._ids.is_ours(stream_id) or opening.channel_type not in _CHANNEL_TYPES:
+        if self._table.ids.is_ours(stream_id) or opening.channel_type not in _CHANNEL_TYPES:
             return False
         if is_partially_reliable(opening.channel_type) and not self._partial_reliability:
             return False
-        return len(self._channels) < self._max_channels and not self._ids.is_burnt(stream_id)
+        return not self._table.ids.is_burnt(stream_id)
 
     def _accept(self, stream_id: int, opening: DataChannelOpen, now: float) -> None:
         channel = channel_of(stream_id, opening)
+        if not self._table.has_room(channel._name_memory):
+            self._refuse(stream_id, now)
+            return
         try:
             self._association.send(stream_id, DataChannelAck().encode(), ppid=PPID_DCEP, now=now)
         except LocalProtocolError:  # we are shutting down
             self.counters.opens_refused += 1
             return
-        self._add(channel, stream_id)
+        self._table.add(channel, stream_id)
+        self._table.charge_names(channel)
         self._events.append(
             ChannelOpened(
                 stream_id,
@@ -437,55 +436,26 @@ class DataChannels:
     def _refuse(self, stream_id: int, now: float) -> None:
         """Answer a DATA_CHANNEL_OPEN by a reset; the program hears nothing of it (RFC 8832 §6)."""
         self.counters.opens_refused += 1
-        self._close_unknown(stream_id, now)
-
-    def _close_unknown(self, stream_id: int, now: float, *, incoming_reset: bool = False) -> None:
-        """Close what is a channel for the peer only; until that is done its id is in use."""
-        self._drop_early(stream_id, now)
-        if stream_id >= self._association.outbound_streams or self._ids.is_burnt(stream_id):
-            return
-        channel = Channel(stream_id)
-        channel.open = channel._announced = False
-        channel._incoming_reset = incoming_reset
-        self._ids.take(stream_id)
-        self._channels[stream_id] = channel
-        self._reset(channel, now)
+        self._closer.close_unknown(stream_id, now)
 
     def _receive_dcep_or_late(self, channel: Channel, message: Message, now: float) -> None:
         if not channel.open:
-            self._receive_late(channel, message, now)
+            self._closer.receive_late(channel, message, now)
             return
         try:
             dcep = decode_dcep(message.payload)
         except DecodeError as exc:
-            self._fail(channel, ChannelFailure.BAD_MESSAGE, str(exc), message, now)
+            self._closer.fail(channel, ChannelFailure.BAD_MESSAGE, str(exc), message, now)
             return
         if isinstance(dcep, DataChannelOpen):
             detail = "DATA_CHANNEL_OPEN on a stream in use"
-            self._fail(channel, ChannelFailure.BAD_MESSAGE, detail, message, now)
+            self._closer.fail(channel, ChannelFailure.BAD_MESSAGE, detail, message, now)
             return
-        self._release(message, now)
+        self._table.release(message, now)
         if channel._ack_awaited:
             self._accepted(channel)
         else:
             self.counters.dcep_ignored += 1
-
-    def _receive_late(self, channel: Channel, message: Message, now: float) -> None:
-        """A message on a channel that is being closed here.
-
-        The peer may know before we do that both streams were reset: what comes after its own
-        reset, or from a new DATA_CHANNEL_OPEN on, waits until we know it too.
-        """
-        held = self._held.get(channel.stream_id)
-        if held is not None:
-            held.append(message)
-        elif channel._incoming_reset or (
-            _is_opening(message) and not self._ids.is_ours(channel.stream_id)
-        ):
-            self._held[channel.stream_id] = [message]
-        else:
-            self.counters.messages_discarded += 1
-            self._release(message, now)
 
     def _accepted(self, channel: Channel) -> None:
         """RFC 8832 §6: the peer has the channel, unordered messages may go unordered."""
@@ -495,74 +465,25 @@ class DataChannels:
 
     def _take_early(self, stream_id: int, now: float) -> None:
         """Deliver what came before the channel was open."""
-        self._receive_again(self._early.take(stream_id), now)
+        self._receive_again(self._table.early.take(stream_id), now)
 
-    def _receive_again(self, items: Iterable[Message | IncomingStreamsReset], now: float) -> None:
+    def _receive_again(self, items: Iterable[HeldItem], now: float) -> None:
         for item in items:
             event = (
                 self._receive(item, now)
                 if isinstance(item, Message)
-                else self._on_incoming_reset(item, now)
+                else self._closer.on_incoming_reset(item, now)
             )
             if event is not None:
                 self._events.append(event)
-
-    def _drop_early(self, stream_id: int, now: float) -> None:
-        for message in self._early.take(stream_id):
-            self._release(message, now)
-
-    def _release(self, message: Message, now: float) -> None:
-        """Give the room of a message that nobody will read back to the peer."""
-        self._association.message_consumed(len(message.payload), now=now)
-
-    # -- closing
-
-    def _fail(
-        self, channel: Channel, failure: ChannelFailure, detail: str, message: Message, now: float
-    ) -> None:
-        """Close a channel because of a message on it (RFC 8831 §6.6, RFC 8832 §6)."""
-        self._release(message, now)
-        channel.open = False
-        channel.error = ChannelError(failure, detail)
-        self._events.append(ChannelClosing(channel.stream_id, channel.error))
-        self._reset(channel, now)
-
-    def _reset(self, channel: Channel, now: float) -> None:
-        """Reset our outgoing stream: the sign that the channel closes (RFC 8831 §6.7)."""
-        if channel._reset_requested or not self._up:
-            return  # before the association is up it waits for that
-        channel._reset_requested = True
-        try:
-            self._association.reset_streams((channel.stream_id,), now=now)
-        except LocalProtocolError as exc:
-            if not self._association.ended:  # otherwise AssociationClosed is about to come
-                self._abandon(channel, ChannelFailure.RESET_FAILED, str(exc), now)
-
-    def _abandon(self, channel: Channel, failure: ChannelFailure, detail: str, now: float) -> None:
-        """The channel is over although its streams were not reset: the id is of no more use."""
-        channel.error = channel.error or ChannelError(failure, detail)
-        self._ids.burn(channel.stream_id)
-        self._finish(channel, now)
-
-    def _finish(self, channel: Channel, now: float) -> None:
-        stream_id = channel.stream_id
-        channel.open = False
-        del self._channels[stream_id]
-        self.counters.channels_closed += channel._announced
-        if channel._announced:
-            self._events.append(ChannelClosed(stream_id, channel.error))
-        self._association.set_low_water(stream_id, -1)
-        self._association.set_stream_priority(stream_id, DEFAULT_PRIORITY)
-        self._ids.free(stream_id, now)
-        self._receive_again(self._held.pop(stream_id, ()), now)
 
     # -- events of the association
 
     def _notice(self, event: Event, now: float) -> Event | ChannelEvent | None:
         if isinstance(event, IncomingStreamsReset):
-            return self._on_incoming_reset(event, now)
+            return self._closer.on_incoming_reset(event, now)
         if isinstance(event, OutgoingStreamsReset):
-            return self._on_outgoing_reset(event, now)
+            return self._closer.on_outgoing_reset(event, now)
         if isinstance(event, AssociationUp):
             self._on_up(event, now)
         elif isinstance(event, StreamsChanged):
@@ -571,11 +492,11 @@ class DataChannels:
             return self._end_all(ChannelError(ChannelFailure.ASSOCIATION_RESTARTED), event)
         elif isinstance(event, AssociationClosed):
             self._ended = True
-            return self._end_all(_error_of(event), event)
+            return self._end_all(error_of(event), event)
         return event
 
     def _on_up(self, event: AssociationUp, now: float) -> None:
-        self._up = True
+        self._closer.up = True
         self._inbound_streams = event.inbound_streams
         limit = self._stream_limit
         for channel in list(self._channels.values()):
@@ -583,86 +504,12 @@ class DataChannels:
                 channel._options = None  # then it is a reliable one
             if channel.stream_id >= limit:
                 detail = f"it has streams below {limit}"
-                self._abandon(channel, ChannelFailure.NO_STREAM, detail, now)
+                self._closer.abandon(channel, ChannelFailure.NO_STREAM, detail, now)
             elif not channel.open:
-                self._reset(channel, now)
-
-    def _on_incoming_reset(self, event: IncomingStreamsReset, now: float) -> Event | None:
-        """RFC 8831 §6.7: the peer closes channels by resetting what it sends on."""
-        others: list[int] = []
-        for stream_id in event.stream_ids or [*self._channels, *self._early]:
-            channel = self._channels.get(stream_id)
-            if channel is not None:
-                self._closed_by_peer(channel, now)
-            elif stream_id in self._early:
-                # a negotiated channel that we never opened: let the peer finish with it
-                self._close_unknown(stream_id, now, incoming_reset=True)
-            else:
-                others.append(stream_id)
-        if not event.stream_ids:
-            return event
-        return IncomingStreamsReset(tuple(others)) if others else None
-
-    def _closed_by_peer(self, channel: Channel, now: float) -> None:
-        if channel._incoming_reset:
-            held = self._held.get(channel.stream_id)
-            if held is not None:  # it ends what is held: the next channel of this id
-                held.append(IncomingStreamsReset((channel.stream_id,)))
-            return
-        channel._incoming_reset = True
-        if channel.open:
-            channel.open = False
-            if channel._ack_awaited:
-                channel.error = ChannelError(ChannelFailure.REFUSED)
-            self._events.append(ChannelClosing(channel.stream_id, channel.error))
-        if channel._outgoing_reset:
-            self._finish(channel, now)
-        else:
-            self._reset(channel, now)
-
-    def _on_outgoing_reset(self, event: OutgoingStreamsReset, now: float) -> Event | None:
-        others: list[int] = []
-        for stream_id in event.stream_ids or list(self._channels):
-            channel = self._channels.get(stream_id)
-            if channel is None:
-                others.append(stream_id)
-            elif not event.succeeded:
-                if channel._reset_requested:
-                    detail = "the peer did not agree"
-                    self._abandon(channel, ChannelFailure.RESET_FAILED, detail, now)
-            else:
-                if channel.open:  # the program did it past us, or the peer asked for it
-                    channel.open = False
-                    self._events.append(ChannelClosing(stream_id, None))
-                channel._outgoing_reset = channel._reset_requested = True
-                if channel._incoming_reset:
-                    self._finish(channel, now)
-                elif channel._announced:
-                    self._events.append(ChannelFlushed(stream_id))
-        if not event.stream_ids:
-            return event
-        return OutgoingStreamsReset(tuple(others), event.succeeded) if others else None
+                self._closer.reset(channel, now)
 
     def _end_all(self, error: ChannelError | None, event: Event) -> Event | ChannelEvent:
-        """The association has ended or begun anew: no channel survives that."""
-        for channel in self._channels.values():
-            channel.open = False
-            self._association.set_stream_priority(channel.stream_id, DEFAULT_PRIORITY)
-            if channel._announced:
-                channel.error = channel.error or error
-                self._events.append(ChannelClosed(channel.stream_id, channel.error))
-                self.counters.channels_closed += 1
-        self._forget()
+        """Channels end before the program hears why."""
+        self._closer.end_all(error)
         self._events.append(event)
         return self._events.popleft()
-
-
-def _is_opening(message: Message) -> bool:
-    return message.ppid == PPID_DCEP and message.payload[0] == DataChannelOpen.message_type
-
-
-def _error_of(event: AssociationClosed) -> ChannelError | None:
-    """RFC 8831 §6.2: a graceful end closes channels, any other is an error."""
-    if event.reason is CloseReason.SHUTDOWN and not event.undelivered_messages:
-        return None
-    return ChannelError(ChannelFailure.ASSOCIATION_CLOSED, event.reason.value, event)

@@ -16,7 +16,7 @@ __all__ = ["EarlyMessages"]
 
 _LIMIT: Final = 65536
 """Bytes kept, those for all channels together."""
-_OVERHEAD: Final = 256
+_OVERHEAD: Final = 448
 """What a message takes besides its bytes, so that many small ones are bounded as well."""
 
 

@@ -17,7 +17,7 @@ from tests.support.incoming_data import (
 )
 from trio_sctp._core.rx.data_receiver import DataReceiver
 from trio_sctp._core.rx.data_tracker import MAX_TSNS_AHEAD
-from trio_sctp._core.rx.ordering import HELD_OVERHEAD
+from trio_sctp._core.rx.ordering import HELD_OVERHEAD, WAITING_OVERHEAD
 from trio_sctp._wire.error_causes import OutOfResource
 
 A_RWND = 100_000
@@ -65,7 +65,7 @@ def test_what_is_held_for_reassembly_or_order_counts() -> None:
     assert window(receiver) < A_RWND - SIZE
     receiver = new_receiver(a_rwnd=A_RWND)
     arrive(receiver, data(TSN, 1, bytes(SIZE)))
-    assert window(receiver) == A_RWND - CHARGE
+    assert window(receiver) == A_RWND - CHARGE - WAITING_OVERHEAD
 
 
 def test_no_small_windows_are_advertised() -> None:

@@ -170,7 +170,8 @@ class DataReceiver:
         if tracker.above:
             self._sack_now = True
         if tracker.forward(new):
-            self._queue.forward_tsn(old, new, chunk.streams)
+            streams = [entry for entry in chunk.streams if entry[0] < self.inbound_streams]
+            self._queue.forward_tsn(old, new, streams)
         else:
             self._sack_now = True  # it is old: our SACK was lost, perhaps
         return None
@@ -229,6 +230,11 @@ class DataReceiver:
     def a_rwnd(self) -> int:
         """The window as a SACK would advertise it now."""
         return self._window.a_rwnd
+
+    @property
+    def charge(self) -> int:
+        """What all that is held or unread takes, in bytes."""
+        return self._queue.charge
 
     def message_consumed(self, size: int) -> bool:
         """The program is done with a message of ``size`` bytes.

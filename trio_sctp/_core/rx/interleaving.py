@@ -21,8 +21,10 @@ from .reassembly_queue import NO_BEGINNING, TOO_LONG
 
 __all__ = ["InterleavedReassemblyQueue"]
 
-PARTIAL_OVERHEAD: Final = 3 * HELD_OVERHEAD
+PARTIAL_OVERHEAD: Final = 896
 """Charged for a message that is not whole, besides its bytes and fragments."""
+EARLY_OVERHEAD: Final = 64
+"""Charged besides for a fragment that came before those in front of it."""
 
 _PAYLOAD: Final = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
 
@@ -59,7 +61,8 @@ class _PartialMessage:
     @property
     def charge(self) -> int:
         fragments = len(self.parts) + len(self.early)
-        return PARTIAL_OVERHEAD + self.size + fragments * FRAGMENT_OVERHEAD
+        early = len(self.early) * EARLY_OVERHEAD
+        return PARTIAL_OVERHEAD + self.size + fragments * FRAGMENT_OVERHEAD + early
 
     @property
     def whole(self) -> bool:
@@ -98,8 +101,9 @@ class _PartialMessage:
         while early:
             following = early.pop(len(parts), None)
             if following is None:
-                break
+                return
             parts.append(following)
+        self.early = {}  # an emptied one keeps its size
 
 
 class _PartialMessages:
@@ -147,7 +151,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
         self._max_message_size = max_message_size
         self._partial: dict[tuple[int, bool], _PartialMessages] = {}
         self._partial_charge = 0
-        self._given_up: dict[tuple[int, bool], int] = {}  # the last MID, of streams where any was
+        self._given_up: dict[int, int] = {}  # `_given_up_key`: the last MID, where any was
 
     def add(self, chunk: IData, tsn: int) -> str | None:
         """Take in a chunk whose TSN is new; return in words what makes it a protocol violation."""
@@ -213,7 +217,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
     ) -> None:
         """Give up what the peer has abandoned (RFC 8260 §2.3.1): messages up to the MIDs listed."""
         for stream_id, unordered, mid in streams:
-            self._given_up[stream_id, unordered] = mid
+            self._given_up[_given_up_key(stream_id, unordered)] = mid
             partial = self._partial.get((stream_id, unordered))
             if partial is not None:
                 for message in partial.take_through(unwrap32(mid, partial.reference)):
@@ -226,8 +230,8 @@ class InterleavedReassemblyQueue(MessageOrdering):
     def reset_streams(self, stream_ids: Collection[int]) -> None:
         if stream_ids:
             for stream_id in stream_ids:
-                self._given_up.pop((stream_id, False), None)
-                self._given_up.pop((stream_id, True), None)
+                self._given_up.pop(_given_up_key(stream_id, False), None)
+                self._given_up.pop(_given_up_key(stream_id, True), None)
         else:
             self._given_up.clear()
         super().reset_streams(stream_ids)
@@ -238,7 +242,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
 
     def _is_given_up(self, chunk: IData, tsn: int) -> bool:
         """Whether a fragment, by a higher TSN, is of a message that was given up before it came."""
-        last = self._given_up.get((chunk.stream_id, chunk.unordered))
+        last = self._given_up.get(_given_up_key(chunk.stream_id, chunk.unordered))
         if last is None or self._is_held_back(chunk.stream_id, tsn):
             return False
         return (last - chunk.mid) & MASK32 < 1 << 31
@@ -290,12 +294,11 @@ class InterleavedReassemblyQueue(MessageOrdering):
     def _place_fragment(self, chunk: IData, tsn: int, siblings: _PartialMessages) -> str | None:
         mid = unwrap32(chunk.mid, siblings.reference)
         partial = siblings.get(mid, tsn)
-        charge = FRAGMENT_OVERHEAD + len(chunk.payload)
-        if not partial.size:
-            charge += PARTIAL_OVERHEAD
+        charge = -partial.charge if partial.size else 0
         problem = partial.add(chunk, tsn)
         if problem is not None:
             return problem
+        charge += partial.charge
         self.charge += charge
         self.unfinished += charge
         self._partial_charge += charge
@@ -330,3 +333,8 @@ class InterleavedReassemblyQueue(MessageOrdering):
         self.charge -= charge
         self.unfinished -= charge
         self._partial_charge -= charge
+
+
+def _given_up_key(stream_id: int, unordered: bool) -> int:
+    """A number, since there may be one for each stream that there is."""
+    return stream_id << 1 | unordered

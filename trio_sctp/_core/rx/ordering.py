@@ -19,13 +19,16 @@ from typing import Any, ClassVar, Final
 
 from ..events import Message
 
-__all__ = ["FRAGMENT_OVERHEAD", "HELD_OVERHEAD", "MessageOrdering"]
+__all__ = ["FRAGMENT_OVERHEAD", "HELD_OVERHEAD", "WAITING_OVERHEAD", "MessageOrdering"]
 
+# What objects take besides the bytes that they hold, as measured and a little more, so that the window
+# bounds memory even where messages are of one byte.  tests/faults/test_hoarding.py compares.
 HELD_OVERHEAD: Final = 256
-"""Charged for a message besides its bytes, whether it is unread, waits or is being reassembled: what
-its objects take, so that the window bounds memory even where messages are of one byte."""
+"""Charged for a message besides its bytes, until it is consumed."""
+WAITING_OVERHEAD: Final = 192
+"""Charged besides for a message that waits for its turn."""
 FRAGMENT_OVERHEAD: Final = 64
-"""Charged besides for each fragment of a message that is being reassembled."""
+"""Charged for a fragment of a message that is being reassembled, besides its bytes."""
 
 
 class MessageOrdering(ABC):
@@ -96,7 +99,7 @@ class MessageOrdering(ABC):
         """A message is whole, and charged as an unread one: deliver it or let it wait."""
         stream_id = message.stream_id
         if self._is_held_back(stream_id, first_tsn):
-            self.unfinished += HELD_OVERHEAD + len(message.payload)
+            self._charge_waiting(message)
             self._held_back.append((message, first_tsn, last_tsn))
         elif message.unordered:
             self.ready.append(message)
@@ -104,7 +107,7 @@ class MessageOrdering(ABC):
             expected = self._next(stream_id)
             ahead = (message.sequence_number - expected) & self.sequence_mask
             if ahead:
-                self.unfinished += HELD_OVERHEAD + len(message.payload)
+                self._charge_waiting(message)
                 heap = self._waiting.setdefault(stream_id, [])
                 heappush(heap, (expected + ahead, last_tsn, message))
             else:
@@ -128,7 +131,7 @@ class MessageOrdering(ABC):
                 if sequence == delivered:
                     self._throw_away(message)
                     continue
-                self.unfinished -= HELD_OVERHEAD + len(message.payload)
+                self._uncharge_waiting(message)
                 self.ready.append(message)
                 delivered = sequence
                 expected = max(expected, sequence + 1)
@@ -161,8 +164,17 @@ class MessageOrdering(ABC):
 
     def _throw_away(self, message: Message) -> None:
         """Forget a message that was waiting."""
+        self._uncharge_waiting(message)
         self.charge -= HELD_OVERHEAD + len(message.payload)
-        self.unfinished -= HELD_OVERHEAD + len(message.payload)
+
+    def _charge_waiting(self, message: Message) -> None:
+        """A whole message, which is charged already, cannot be had yet."""
+        self.charge += WAITING_OVERHEAD
+        self.unfinished += WAITING_OVERHEAD + HELD_OVERHEAD + len(message.payload)
+
+    def _uncharge_waiting(self, message: Message) -> None:
+        self.charge -= WAITING_OVERHEAD
+        self.unfinished -= WAITING_OVERHEAD + HELD_OVERHEAD + len(message.payload)
 
     # -- stream resets (RFC 6525 §5.2.2) -----------------------------------------------------------
 
@@ -185,7 +197,7 @@ class MessageOrdering(ABC):
         self._holding = self._deferred is not None or self._hold_after is not None
         held_back, self._held_back = self._held_back, []
         for message, first_tsn, last_tsn in held_back:
-            self.unfinished -= HELD_OVERHEAD + len(message.payload)
+            self._uncharge_waiting(message)
             self._finish(message, first_tsn, last_tsn)
         held_skips, self._held_skips = self._held_skips, []
         for skip in held_skips:
@@ -243,7 +255,7 @@ class MessageOrdering(ABC):
         for heap in self._waiting.values():
             while heap:
                 message = heappop(heap)[2]
-                self.unfinished -= HELD_OVERHEAD + len(message.payload)
+                self._uncharge_waiting(message)
                 self.ready.append(message)
         self._waiting.clear()
         self._epochs.clear()

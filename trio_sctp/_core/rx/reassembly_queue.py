@@ -24,6 +24,9 @@ from .ordering import FRAGMENT_OVERHEAD, HELD_OVERHEAD, MessageOrdering
 
 __all__ = ["ReassemblyQueue"]
 
+RUN_OVERHEAD: Final = 384
+"""Charged for each run, besides its fragments."""
+
 _PAYLOAD: Final = COMMON_HEADER_SIZE + DATA_HEADER_SIZE
 
 _unpack_data = DATA_LAYOUT.unpack_from
@@ -68,7 +71,7 @@ class _Run:
     @property
     def charge(self) -> int:
         fragments = self.last_tsn - self.first_tsn + 1
-        return HELD_OVERHEAD + self.size + fragments * FRAGMENT_OVERHEAD
+        return RUN_OVERHEAD + self.size + fragments * FRAGMENT_OVERHEAD
 
     def matches(self, chunk: Data | _Run) -> bool:
         """Whether a fragment, or a run, may be of the same message (RFC 9260 §3.3.1)."""
@@ -255,8 +258,8 @@ class ReassemblyQueue(MessageOrdering):
         else:
             run = _Run(chunk, tsn)
             self._by_first[tsn] = run
-            self.charge += HELD_OVERHEAD
-            self.unfinished += HELD_OVERHEAD
+            self.charge += RUN_OVERHEAD
+            self.unfinished += RUN_OVERHEAD
         self.charge += FRAGMENT_OVERHEAD + len(chunk.payload)
         self.unfinished += FRAGMENT_OVERHEAD + len(chunk.payload)
         if right is not None and not chunk.ending:
@@ -298,8 +301,8 @@ class ReassemblyQueue(MessageOrdering):
 
     def _join(self, left: _Run, right: _Run) -> _Run:
         """Join two runs that touch; ``left`` is not in `_by_last` any more, or not yet."""
-        self.charge -= HELD_OVERHEAD
-        self.unfinished -= HELD_OVERHEAD
+        self.charge -= RUN_OVERHEAD
+        self.unfinished -= RUN_OVERHEAD
         del self._by_first[right.first_tsn]
         run = left.absorb(right)
         self._by_first[run.first_tsn] = run
