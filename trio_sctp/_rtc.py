@@ -149,7 +149,10 @@ async def open_rtc_endpoint(
         async with BackgroundNursery() as nursery:
             endpoint = RtcEndpoint(sockets, nursery, certificate or Certificate.generate(), options)
             endpoint._start()
-            yield endpoint
+            try:
+                yield endpoint
+            finally:
+                endpoint._let_go()
     finally:
         sockets.close()
 
@@ -317,6 +320,10 @@ class RtcEndpoint:
                 peer.transactions.append(transaction)
         while len(peer.transactions) > _MAX_TRANSACTIONS:
             self._by_transaction.pop(peer.transactions.popleft(), None)
+
+    def _let_go(self) -> None:
+        for peer in tuple(self._peers):
+            peer.cut_off()
 
     # -- what arrives
 

@@ -313,10 +313,16 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
             if self._dtls is not None:
                 await trio.sleep(LINGER)
         finally:
-            self._over = True
-            self._share.fail(lambda: trio.ClosedResourceError("the endpoint was closed"))
-            self._connected.set()
-            self._owner.on_over(self)
+            # Cancelled with the endpoint: whoever has entered the peer may still say good-bye.
+            if self._over or not self._entered:
+                self.cut_off()
+
+    def cut_off(self) -> None:
+        """The endpoint has no more to do with it."""
+        self._over = True
+        self._share.fail(lambda: trio.ClosedResourceError("the endpoint was closed"))
+        self._connected.set()
+        self._owner.on_over(self)
 
     def _settle(self, now: float) -> None:
         """The agent was given something: see what came of it."""

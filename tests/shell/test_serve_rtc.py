@@ -96,6 +96,30 @@ async def test_what_a_handler_raises_ends_the_server() -> None:
             await trio.sleep_forever()
 
 
+async def test_cancelling_the_server_tells_its_peers_at_once() -> None:
+    there: list[Association] = []
+    told: list[float] = []
+
+    async def stay(association: Association) -> None:
+        await ask(association)
+        there.append(association)
+        with pytest.raises(AssociationError):
+            await association.listen().accept()
+        told.append(trio.current_time())
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as visitors, trio.open_nursery() as nursery:
+            server = await start(nursery)
+            for _ in range(3):
+                visitors.start_soon(visit, server, stay)
+            while len(there) < 3:
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+            cancelled = trio.current_time()
+    assert len(told) == 3
+    assert max(told) - cancelled < 5  # and not after 30 seconds without consent
+
+
 async def test_a_peer_that_does_not_come_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "trio_sctp.serve_rtc")
     async with trio.open_nursery() as nursery:
