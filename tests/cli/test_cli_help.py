@@ -12,7 +12,7 @@ import trio_sctp
 from tests.support.commands import run_to_end
 from trio_sctp.cli.commands import trio_sctp as command
 
-SUBCOMMANDS = ["bench", "client", "echo", "receive", "send"]
+SUBCOMMANDS = ["bench", "browser", "client", "echo", "receive", "send"]
 
 
 def test_every_subcommand_has_help_and_is_listed() -> None:

@@ -11,6 +11,7 @@ from .. import UDP_ENCAPSULATION_PORT, __version__
 from . import echo as echoing, transfer
 from .bench import job as benchmark
 from .bench.workloads import DEFAULT_WORKLOADS, Workload
+from .extras import import_extra
 from .running import run
 
 __all__ = ["trio_sctp"]
@@ -46,6 +47,7 @@ def trio_sctp() -> None:
 
     \b
     Try it on one machine:
+      trio-sctp browser                      a page that shows them live
       trio-sctp bench                        how fast data channels are here
       trio-sctp echo --udp 9899              ... in one terminal, and in another:
       trio-sctp client 127.0.0.1 9899
@@ -53,6 +55,80 @@ def trio_sctp() -> None:
     Ctrl-C ends every command; peers are told.  Status 0 means that all went well, 1 that it
     did not, with the reason in one line on standard error.
     """
+
+
+@trio_sctp.command(short_help="A page that shows data channels live.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address of the page; 0.0.0.0 lets others open it, a phone for instance.",
+)
+@click.option(
+    "--port",
+    type=LISTENING_PORT,
+    default=8080,
+    show_default=True,
+    metavar="PORT",
+    help="TCP port of the page; 0 for any free one.",
+)
+@click.option(
+    "--udp-port",
+    type=LISTENING_PORT,
+    default=0,
+    show_default=True,
+    metavar="PORT",
+    help="UDP port for all data channels; 0 for any free one.",
+)
+@click.option(
+    "--public-host",
+    "public_hosts",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Announce this address instead of the machine's own.",
+)
+@click.option(
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    help="Where shared files are.  Default: a temporary directory.",
+)
+@click.option("--open", "open_page", is_flag=True, help="Open the page in the default browser.")
+def browser(
+    host: str,
+    port: int,
+    udp_port: int,
+    public_hosts: tuple[str, ...],
+    directory: Path | None,
+    open_page: bool,
+) -> None:
+    """Serve a page that talks to this process over WebRTC data channels, and shows them at work.
+
+    Echo, a chat between all who have the page open, throughput both ways, round-trip times of a
+    reliable and an unreliable channel side by side, over this network or a bad one, and files
+    both ways.  Everything runs on this machine; nothing is loaded from elsewhere.
+
+    The first line of standard output tells the page's address.  Standard error tells who came
+    and left.  Needs the extra `web`.
+
+    \b
+    Examples:
+      trio-sctp browser --open
+      trio-sctp browser --host 0.0.0.0 --port 8000 --udp-port 9000
+    """
+    site = import_extra("web", "trio_sctp.cli.browser.site")
+    run(
+        partial(
+            site.run_site,
+            host,
+            port,
+            udp_port=udp_port,
+            public_hosts=public_hosts,
+            directory=directory,
+            open_page=open_page,
+        ),
+        ends_by_interrupt=True,
+    )
 
 
 @trio_sctp.command(short_help="Echo server for any SCTP stack over UDP.")

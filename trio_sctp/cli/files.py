@@ -25,7 +25,7 @@ import trio
 
 from .failure import Failure
 
-__all__ = ["PROTOCOL", "Header", "receive_file", "safe_name", "send_file"]
+__all__ = ["PROTOCOL", "Header", "receive_file", "safe_name", "send_file", "send_note"]
 
 PROTOCOL = "trio-sctp.file"
 BLOCK = 1024 * 1024
@@ -55,7 +55,7 @@ async def send_file(
     stream: trio.abc.Stream, path: Path, header: Header, progress: Progress
 ) -> None:
     """Send a file and wait until the other end has it; `Failure` if it has not."""
-    await _send_note(stream, {"name": header.name, "size": header.size})
+    await send_note(stream, {"name": header.name, "size": header.size})
     digest = hashlib.sha256()
     async with await trio.open_file(path, "rb") as file:
         left = header.size
@@ -98,9 +98,9 @@ async def receive_file(
                 os.unlink(file.name)
                 raise
     except (Failure, OSError) as error:
-        await _send_note(stream, {"error": str(error)})
+        await send_note(stream, {"error": str(error)})
         raise
-    await _send_note(stream, {"saved": True})
+    await send_note(stream, {"saved": True})
     return path, header
 
 
@@ -169,7 +169,8 @@ def _checked(note: dict[str, Any]) -> Header:
     return Header(name, size)
 
 
-async def _send_note(stream: trio.abc.Stream, content: dict[str, Any]) -> None:
+async def send_note(stream: trio.abc.Stream, content: dict[str, Any]) -> None:
+    """Send four bytes of length, then JSON."""
     encoded = json.dumps(content).encode()
     await stream.send_all(_LENGTH.pack(len(encoded)) + encoded)
 
