@@ -158,11 +158,14 @@ async def test_negotiated_channels() -> None:
             assert await channel.receive() == "from the page"
             await association.wait_closed()
 
-    before = "globalThis.agreed = pc.createDataChannel('agreed', {negotiated: true, id: 200});"
+    # Whoever listens only after the call may miss what is said at once.
+    before = (
+        "globalThis.agreed = pc.createDataChannel('agreed', {negotiated: true, id: 200});"
+        "globalThis.heard = message(agreed);"
+    )
     async with called_page(before=before, handler=talk) as page:
         said = await page.run(
-            "const heard = message(agreed); await opened(agreed); agreed.send('from the page');"
-            "return await heard"
+            "await opened(agreed); agreed.send('from the page'); return await heard"
         )
         assert said == "from trio"
         await page.run("pc.close()")
@@ -188,16 +191,12 @@ async def test_closing_is_seen_by_the_other_end() -> None:
             await listener.accept()
         ends.append("hung up")
 
-    async with called_page(
-        before="globalThis.c = pc.createDataChannel('we close');", handler=handler
-    ) as page:
-        assert (
-            await page.run(
-                "const heard = message(c), closed = happened(c, 'close'); const said = await heard;"
-                "await closed; return said"
-            )
-            == "bye"
-        )
+    before = (
+        "const c = pc.createDataChannel('we close');"
+        "globalThis.said = message(c); globalThis.closed = happened(c, 'close');"
+    )
+    async with called_page(before=before, handler=handler) as page:
+        assert await page.run("await closed; return await said") == "bye"
         await page.run(
             "const d = await opened(pc.createDataChannel('it closes'));"
             "const closed = happened(d, 'close'); d.close(); await closed;"
