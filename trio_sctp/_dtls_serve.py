@@ -135,7 +135,7 @@ class DtlsServerStatistics:
 class PeerShare(Mailbox):
     """The part of the server's socket that belongs to one peer."""
 
-    __slots__ = ("_socket", "dtls", "remote_address", "scope")
+    __slots__ = ("_socket", "dtls", "remote_address")
 
     def __init__(self, socket: UDPSocket, address: Address, dtls: DtlsAssociation) -> None:
         super().__init__()
@@ -157,6 +157,9 @@ class PeerShare(Mailbox):
 
     async def send_batch(self, datagrams: Sequence[bytes]) -> None:
         await self._socket.send_to(self.remote_address, datagrams)
+
+    def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
+        return self._socket.send_to_nowait(self.remote_address, datagrams)
 
     async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
         await self._socket.send_fragmented_to(self.remote_address, datagrams)

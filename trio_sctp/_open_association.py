@@ -189,8 +189,12 @@ def make_association(
     max_message_size: int | None,
     shutdown_timeout: float,
     rng: random.Random,
+    pads_probes: bool = True,
 ) -> Association:
-    """An association that an `AssociationManager` can bring to life."""
+    """An association that an `AssociationManager` can bring to life.
+
+    ``pads_probes`` is as for the core's `Association`.
+    """
     transport = as_datagram_transport(channel)
     if transport.max_datagram_size < config.path_mtu:
         config = config.replace(path_mtu=transport.max_datagram_size)
@@ -199,7 +203,7 @@ def make_association(
             zero_checksum=False
         )  # RFC 9653 §3: without a checksum all may be wrong
     return Association(
-        CoreAssociation(config, rng=rng),
+        CoreAssociation(config, rng=rng, pads_probes=pads_probes),
         transport,
         client=client,
         data_channels=data_channels,

@@ -27,7 +27,8 @@ from ._rtc_ice import FullIce, Ice, LiteIce, Path
 from ._rtc_peer import RtcPeer
 from ._rtc_session import DtlsRole, RtcSession
 from ._rtc_sockets import RtcSockets, resolve_servers
-from ._udp_socket import UDPSocket
+from ._udp_fragmentation import IPV4_OVERHEAD
+from ._udp_socket import MAX_UDP_PAYLOAD, UDPSocket
 from ._webrtc.certificate import Certificate
 from ._webrtc.ice_common import IceConfig, IceDatagram, peek_local_ufrag
 from ._webrtc.sdp import RemoteDescription, SdpType
@@ -44,6 +45,10 @@ __all__ = [
 
 DEFAULT_RTC_CONFIG: Final = Config(path_mtu=1160, rto_initial=0.5, rto_min=0.4)
 """As for DTLS, and with the shorter time-outs that WebRTC stacks use."""
+DEFAULT_MAX_DATAGRAM_SIZE: Final = 1500 - IPV4_OVERHEAD
+"""What Ethernet carries.  Stacks there are read DTLS into buffers of fixed size, the smallest (aiortc)
+1500 bytes, Chromium 2048: a longer packet reaches SCTP in pieces, each in the place of a later one."""
+_LEAST_DATAGRAM_SIZE: Final = 1200  # DTLS handshakes take as much
 _OWNED_FOR: Final = 15.0
 """Seconds since an address was last heard of for which nobody else can claim it."""
 _MAX_PATHS: Final = 64
@@ -69,6 +74,7 @@ class RtcOptions:
     snap: bool = False
     max_peers: int = 10_000
     max_half_open: int = 1000
+    max_datagram_size: int = DEFAULT_MAX_DATAGRAM_SIZE
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT
     rng: Random = ENTROPY
 
@@ -101,6 +107,7 @@ async def open_rtc_endpoint(
     snap: bool = False,
     max_peers: int = 10_000,
     max_half_open: int = 1000,
+    max_datagram_size: int = DEFAULT_MAX_DATAGRAM_SIZE,
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
     rng: Random | None = None,
 ) -> AsyncIterator[RtcEndpoint]:
@@ -123,12 +130,21 @@ async def open_rtc_endpoint(
     `TooManyPeersError` from ``answer`` and ``offer``.  ``ice`` has the timing; all else is as in
     `open_association`, for each peer.
 
+    ``max_datagram_size``, from 1200 to 65507 bytes, is how far the search for the path MTU goes.  The
+    default is what Ethernet carries: more is for peers that are known to read more, as this library
+    does; browsers and other stacks fail on larger datagrams.
+
     Nothing in DTLS tells two sessions apart that have the same addresses at both ends: two endpoints
     with one address each can have one session with each other at a time.
 
-    Raises `OSError` if an address cannot be bound or a STUN server's name is unknown.  All peers have
-    to be left before the endpoint is.
+    Raises `OSError` if an address cannot be bound or a STUN server's name is unknown, and `ValueError`
+    for a size out of range.  All peers have to be left before the endpoint is.
     """
+    if not _LEAST_DATAGRAM_SIZE <= max_datagram_size <= MAX_UDP_PAYLOAD:
+        raise ValueError(
+            f"max_datagram_size is {max_datagram_size}: "
+            f"it must be from {_LEAST_DATAGRAM_SIZE} to {MAX_UDP_PAYLOAD}"
+        )
     servers = await resolve_servers(stun_servers)
     options = RtcOptions(
         lite=lite,
@@ -141,10 +157,11 @@ async def open_rtc_endpoint(
         snap=snap,
         max_peers=max_peers,
         max_half_open=max_half_open,
+        max_datagram_size=max_datagram_size,
         shutdown_timeout=shutdown_timeout,
         rng=ENTROPY if rng is None else rng,
     )
-    sockets = await RtcSockets.bind(port, host)
+    sockets = await RtcSockets.bind(port, host, dont_fragment=config.path_mtu_discovery)
     try:
         async with BackgroundNursery() as nursery:
             endpoint = RtcEndpoint(sockets, nursery, certificate or Certificate.generate(), options)
@@ -256,7 +273,8 @@ class RtcEndpoint:
             raise TooManyPeersError(f"{len(self._half_open)} peers are connecting")
         if len(self._peers) >= self._options.max_peers:
             raise TooManyPeersError(f"there are {len(self._peers)} peers")
-        peer = RtcPeer(self, session)
+        size = self._options.max_datagram_size
+        peer = RtcPeer(self, session, max_datagram_size=size)
         self._peers[peer] = None
         self._half_open.add(peer)
         self._by_ufrag[peer.ufrags[-1]] = peer
@@ -286,6 +304,7 @@ class RtcEndpoint:
             max_message_size=remote.max_message_size,
             shutdown_timeout=options.shutdown_timeout,
             rng=options.rng,
+            pads_probes=False,  # werift ends by a chunk that it does not know
         )
 
     def on_established(self, peer: RtcPeer) -> None:

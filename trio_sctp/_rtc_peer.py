@@ -26,6 +26,7 @@ from ._open_association import AssociationManager
 from ._rtc_ice import Ice, Path
 from ._rtc_session import RtcSession
 from ._rtc_sockets import RtcSockets, to_socket_address
+from ._udp_socket import Address as SocketAddress, UDPSocket
 from ._webrtc.certificate import Certificate, Fingerprint, PeerPolicy
 from ._webrtc.dtls import DtlsAssociation, DtlsConfig
 from ._webrtc.ice_candidate import Candidate
@@ -61,37 +62,59 @@ class PeerOwner(Protocol):
 class PeerShare(Mailbox):
     """What DTLS of one peer sends and receives, whichever way ICE has found."""
 
-    __slots__ = ("_ice", "_sockets", "why_over")
+    __slots__ = ("_ice", "_max_datagram_size", "_sockets", "why_over")
 
-    def __init__(self, ice: Ice, sockets: RtcSockets) -> None:
+    def __init__(self, ice: Ice, sockets: RtcSockets, max_datagram_size: int) -> None:
         super().__init__()
         self._ice = ice
         self._sockets = sockets
+        self._max_datagram_size = max_datagram_size
         self.why_over: Callable[[], Exception] | None = None
 
     @property
     def max_datagram_size(self) -> int:
-        return 65507
+        return self._max_datagram_size
 
-    # never_fragments stays False, so that path MTU discovery is off: several stacks take datagrams of
-    # no more than some 1500 bytes, whatever the path carries.
+    @property
+    def never_fragments(self) -> bool:
+        return self._sockets.never_fragment
+
+    @property
+    def datagram_overhead(self) -> int:
+        way = self._way()
+        return 0 if way is None else way[0].overhead_to(way[1])
 
     @property
     def remote_address(self) -> tuple[str, int] | None:
         path = self._ice.send_path
         return None if path is None else path[1]
 
-    async def send_batch(self, datagrams: Sequence[bytes]) -> None:
+    def _way(self) -> tuple[UDPSocket, SocketAddress] | None:
+        """From where to where the peer is reached; None where that is not known (any more)."""
         if self.closed:
             raise trio.ClosedResourceError("this peer was closed")
         if self.why_over is not None:
             raise self.why_over()
         path = self._ice.send_path
-        if path is None:  # there was one before and there will be another: these are lost
+        if path is None:
+            return None
+        return self._sockets.by_address[path[0]], to_socket_address(path[1])
+
+    async def send_batch(self, datagrams: Sequence[bytes]) -> None:
+        if (way := self._way()) is None:
+            await trio.lowlevel.checkpoint()  # there will be another one: these are lost
+        else:
+            await way[0].send_to(way[1], datagrams)
+
+    def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
+        way = self._way()
+        return len(datagrams) if way is None else way[0].send_to_nowait(way[1], datagrams)
+
+    async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
+        if (way := self._way()) is None:
             await trio.lowlevel.checkpoint()
-            return
-        socket = self._sockets.by_address[path[0]]
-        await socket.send_to(to_socket_address(path[1]), datagrams)
+        else:
+            await way[0].send_fragmented_to(way[1], datagrams)
 
     def fail(self, why: Callable[[], Exception]) -> None:
         if self.why_over is None:
@@ -110,11 +133,11 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
     Every peer has to be entered or closed.
     """
 
-    def __init__(self, owner: PeerOwner, session: RtcSession) -> None:
+    def __init__(self, owner: PeerOwner, session: RtcSession, *, max_datagram_size: int) -> None:
         self._owner = owner
         self._session = session
         self._ice: Ice = session.ice
-        self._share = PeerShare(session.ice, owner.sockets)
+        self._share = PeerShare(session.ice, owner.sockets, max_datagram_size)
         self._dtls: DtlsAssociation | None = None
         self._transport: DtlsTransport | None = None
         self._manager: AssociationManager | None = None

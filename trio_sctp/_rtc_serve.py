@@ -17,7 +17,13 @@ from ._association import Association
 from ._core.config import Config
 from ._errors import HandshakeFailed, comes_from
 from ._open_association import DEFAULT_SHUTDOWN_TIMEOUT
-from ._rtc import DEFAULT_RTC_CONFIG, RtcEndpoint, RtcStatistics, open_rtc_endpoint
+from ._rtc import (
+    DEFAULT_MAX_DATAGRAM_SIZE,
+    DEFAULT_RTC_CONFIG,
+    RtcEndpoint,
+    RtcStatistics,
+    open_rtc_endpoint,
+)
 from ._rtc_peer import RtcPeer
 from ._webrtc.certificate import Certificate
 from ._webrtc.ice_common import IceConfig
@@ -49,6 +55,7 @@ async def serve_rtc(
     snap: bool = False,
     max_peers: int = 10_000,
     max_half_open: int = 1000,
+    max_datagram_size: int = DEFAULT_MAX_DATAGRAM_SIZE,
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
     rng: Random | None = None,
     task_status: trio.TaskStatus[RtcServer] = trio.TASK_STATUS_IGNORED,
@@ -81,6 +88,7 @@ async def serve_rtc(
             snap=snap,
             max_peers=max_peers,
             max_half_open=max_half_open,
+            max_datagram_size=max_datagram_size,
             shutdown_timeout=shutdown_timeout,
             rng=rng,
         ) as endpoint,

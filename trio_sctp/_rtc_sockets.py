@@ -78,7 +78,9 @@ class RtcSockets:
         self.by_address: dict[Address, UDPSocket] = {s.local_address[:2]: s for s in sockets}
 
     @classmethod
-    async def bind(cls, port: int, hosts: str | Iterable[str] | None) -> RtcSockets:
+    async def bind(
+        cls, port: int, hosts: str | Iterable[str] | None, *, dont_fragment: bool = True
+    ) -> RtcSockets:
         """Bind all ``hosts`` to one port; None: the addresses of all interfaces."""
         names = [hosts] if isinstance(hosts, str) else list(hosts or ["::"])
         addresses: dict[str, None] = {}
@@ -90,7 +92,7 @@ class RtcSockets:
             raise OSError("this machine has no IP address")
         for tries_left in reversed(range(_PORT_TRIES)):
             try:
-                return cls(await _bind_all(port, addresses))
+                return cls(await _bind_all(port, addresses, dont_fragment))
             except OSError:
                 if port or not tries_left:
                     raise
@@ -104,6 +106,11 @@ class RtcSockets:
     def port(self) -> int:
         return self.addresses[0][1]
 
+    @property
+    def never_fragment(self) -> bool:
+        """Whether datagrams go out whole or not at all, whichever socket they leave by."""
+        return all(socket.never_fragments for socket in self.by_address.values())
+
     async def send(self, datagrams: Iterable[IceDatagram]) -> None:
         """Send single datagrams; one from an address that is not ours is dropped."""
         for data, local, remote in datagrams:
@@ -115,11 +122,11 @@ class RtcSockets:
             socket.close()
 
 
-async def _bind_all(port: int, hosts: Iterable[str]) -> list[UDPSocket]:
+async def _bind_all(port: int, hosts: Iterable[str], dont_fragment: bool) -> list[UDPSocket]:
     sockets: list[UDPSocket] = []
     try:
         for host in hosts:
-            sockets.append(await UDPSocket.bind(port, host=host, dont_fragment=False))
+            sockets.append(await UDPSocket.bind(port, host=host, dont_fragment=dont_fragment))
             port = sockets[0].local_address[1]
     except BaseException:
         for socket in sockets:

@@ -49,6 +49,8 @@ flow info, scope id)."""
 
 SOCKET_BUFFER_SIZE = 4 * 1024 * 1024
 """Bytes of socket buffer asked for in each direction; the kernel may grant less."""
+MAX_UDP_PAYLOAD = 65507
+"""Longest datagram that goes over IPv4 as well as over IPv6, in bytes."""
 BATCH_CALLS = 64
 """Most system calls for one batch received, so that other tasks get their turn."""
 BATCH_BYTES = 64 * 1024
@@ -130,7 +132,7 @@ class _BatchedSocket:
     @property
     def max_datagram_size(self) -> int:
         """Longest UDP payload: 65507 bytes over IPv4, 65527 over IPv6."""
-        return 65527 if self._socket.family == stdlib_socket.AF_INET6 else 65507
+        return 65527 if self._socket.family == stdlib_socket.AF_INET6 else MAX_UDP_PAYLOAD
 
     @property
     def never_fragments(self) -> bool:

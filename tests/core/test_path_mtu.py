@@ -15,6 +15,7 @@ from trio_sctp._core.events import AssociationClosed, CloseReason, PathMtuChange
 from trio_sctp._core.path_mtu import DiscoveryState
 from trio_sctp._core.states import State
 from trio_sctp._wire import chunks as c
+from trio_sctp._wire.parameters import Parameter, StateCookie, SupportedExtensions
 from trio_sctp.testing._emulated_link import EmulatedLink, LinkConditions
 
 MTUS = [1500, 9000, 65535]
@@ -52,6 +53,41 @@ def test_6_2_1_2_a_probe_is_a_heartbeat_with_padding_in_a_packet_of_its_own() ->
     (answer,) = pair.pull()
     assert answer.names == "SACK, HEARTBEAT ACK"
     assert answer.chunk(c.HeartbeatAck).value == probe.chunk(c.Heartbeat).value
+
+
+@pytest.mark.parametrize(
+    "parameters, pads",
+    [
+        ([StateCookie(b"0" * 24)], False),
+        ([StateCookie(b"0" * 24), SupportedExtensions((130, 192))], False),
+        ([StateCookie(b"dcSCTP00" + bytes(28)), SupportedExtensions((130, 192))], True),
+        ([StateCookie(b"KAME-BSD 1.1" + bytes(200))], True),
+        ([StateCookie(b"0" * 24), SupportedExtensions((0x84,))], True),
+    ],
+)
+def test_padding_only_for_peers_that_are_known_to_take_it(
+    parameters: list[Parameter], pads: bool
+) -> None:
+    end = End("A", Config(), Random(1))
+    end.association.pads_probes = False
+    end.association.max_path_mtu = 1500
+    end.association.connect(now=0.0)
+    end.pull(0.0)
+    end.receive(c.InitAck(77, 10_000, 5, 5, 1, tuple(parameters)), now=0.0)
+    (probe,) = end.receive(c.CookieAck(), now=0.0)
+    # what the peer answers is as long as the probe where that has no padding
+    assert probe.names == ("HEARTBEAT, PAD" if pads else "HEARTBEAT")
+    assert len(probe.raw) == 1200
+    end.max_packet = 1500
+    (larger,) = end.receive(c.HeartbeatAck(probe.chunk(c.Heartbeat).value), now=0.0)
+    assert len(larger.raw) == 1500
+
+
+def test_a_long_heartbeat_is_answered_whole() -> None:
+    z = established_pair().z
+    z.max_packet = 1500
+    (answer,) = z.receive(c.Heartbeat.from_info(bytes(1400)), now=0.0)
+    assert answer.chunk(c.HeartbeatAck).value == c.Heartbeat.from_info(bytes(1400)).value
 
 
 def test_rfc_4820_3_padding_is_ignored_and_what_follows_it_is_not() -> None:

@@ -9,6 +9,7 @@ from tests.support.webrtc_peers import (
     Role,
     check_bulk,
     check_our_channels,
+    check_path_mtu,
     check_their_channels,
     introduce,
     run_webrtc_peer,
@@ -29,6 +30,7 @@ async def test_channels_of_both_ends(role: Role, lite: bool) -> None:
             async with await introduce(endpoint, peer, role) as association:
                 await check_our_channels(association, peer)
                 await check_their_channels(association, peer)
+                await check_path_mtu(association)
             while (await peer.expect("state"))["state"] != "closed":
                 pass
 

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from tests.support.chromium import Chromium, run_chromium
+from tests.support.webrtc_peers import check_path_mtu
 from trio_sctp import (
     Association,
     AssociationError,
@@ -138,6 +139,7 @@ async def test_it_is_called() -> None:
                         ):
                             await channel.send(value)
                             assert await channel.receive() == value
+                await check_path_mtu(association)
                 await page.run(
                     ECHO.replace("const values", "return 1; const values"), label="x", options={}
                 )

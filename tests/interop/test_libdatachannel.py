@@ -10,6 +10,7 @@ from tests.support.webrtc_peers import (
     Stack,
     check_bulk,
     check_our_channels,
+    check_path_mtu,
     check_their_channels,
     introduce,
     run_webrtc_peer,
@@ -34,6 +35,7 @@ async def test_channels_of_both_ends(stack: Stack, role: Role, lite: bool) -> No
         ):
             await check_our_channels(association, peer)
             await check_their_channels(association, peer)
+            await check_path_mtu(association)
             assert await check_bulk(association, 4_000_000) > 0
 
 

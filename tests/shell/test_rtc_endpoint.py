@@ -11,6 +11,7 @@ import trio.testing
 from tests.support.certificates import CLIENT, SERVER
 from tests.support.rtc_pair import HOST, ask, echo, enter, introduce, two_endpoints, wait_closed
 from trio_sctp import (
+    Association,
     AssociationAborted,
     AssociationError,
     AssociationLost,
@@ -22,8 +23,10 @@ from trio_sctp import (
     TooManyPeersError,
     open_rtc_endpoint,
 )
+from trio_sctp._rtc import DEFAULT_RTC_CONFIG
 from trio_sctp._webrtc.stun import Attribute, MessageClass, encode_message, encode_xor_address
 
+TIME_LIMIT = 20
 QUICK = IceConfig(
     initial_rto=0.05,
     connect_timeout=0.5,
@@ -352,6 +355,39 @@ async def test_a_wrong_ice_password() -> None:
         while not errors:
             await trio.sleep(0.01)
         assert isinstance(errors[0], HandshakeFailed)
+
+
+@pytest.mark.parametrize(
+    "options, path_mtu",
+    [
+        ({}, 1432),  # Ethernet less IP, UDP and DTLS, although the loopback takes more
+        ({"max_datagram_size": 65507}, 16384),  # the longest record
+        ({"config": DEFAULT_RTC_CONFIG.replace(path_mtu_discovery=False)}, 1160),
+    ],
+)
+async def test_the_path_mtu_is_searched_as_far_as_it_may_be(
+    options: dict[str, Any], path_mtu: int
+) -> None:
+    async def look(association: Association) -> None:
+        if path_mtu != 1160:
+            while association.statistics().path_mtu_state != "SEARCH_COMPLETE":
+                await trio.sleep(0.01)
+        await ask(association, "x" * 100_000)
+        found = association.statistics()
+        assert (found.path_mtu, found.path_mtu_probes_lost) == (path_mtu, 0)
+
+    with trio.fail_after(TIME_LIMIT):
+        async with two_endpoints(**options) as (full, other), trio.open_nursery() as nursery:
+            caller, called = await introduce(full, other)
+            nursery.start_soon(enter, called, echo, [])
+            await enter(caller, look)
+
+
+async def test_sizes_out_of_range_are_refused() -> None:
+    for size in (1199, 65508):
+        with pytest.raises(ValueError, match="max_datagram_size"):
+            async with open_rtc_endpoint(max_datagram_size=size):
+                pass
 
 
 async def test_limits() -> None:

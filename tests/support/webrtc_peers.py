@@ -163,6 +163,14 @@ async def check_their_channels(association: Association, peer: WebrtcPeer) -> No
             raise AssertionError("the peer has closed it")
 
 
+async def check_path_mtu(association: Association) -> None:
+    """Packets become as large as Ethernet carries, whatever the stack at the other end."""
+    while association.statistics().path_mtu_state != "SEARCH_COMPLETE":
+        await trio.sleep(0.02)
+    found = association.statistics()
+    assert (found.path_mtu, found.path_mtu_probes_lost) == (1432, 0)
+
+
 async def check_bulk(association: Association, size: int) -> float:
     """MB/s of ``size`` bytes that go there and come back."""
     block = bytes(range(256)) * 64

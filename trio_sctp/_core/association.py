@@ -81,7 +81,8 @@ class Association:
     and heartbeat nonces come from it.  ``responder`` is shared by the associations of one endpoint;
     ``peer_address`` is bound into State Cookies.  ``max_path_mtu`` is the largest packet that can be
     sent without being fragmented on the way out, and ``path_overhead`` what all below SCTP adds to it,
-    IP header included; without the former, path MTU discovery has nothing to try.
+    IP header included; without the former, path MTU discovery has nothing to try.  Without
+    ``pads_probes`` its probes have PAD chunks only where the peer is known to take them.
     ``protects_integrity`` says that what arrives is certain to be what was sent (RFC 9653).
     """
 
@@ -94,11 +95,13 @@ class Association:
         peer_address: bytes = b"",
         max_path_mtu: int | None = None,
         path_overhead: int = 0,
+        pads_probes: bool = True,
         protects_integrity: bool = False,
     ) -> None:
         self.config = config
         self.max_path_mtu = max_path_mtu
         self.path_overhead = path_overhead
+        self.pads_probes = pads_probes
         self.protects_integrity = protects_integrity
         self._takes_zero_checksum = config.zero_checksum  # as our INIT or INIT ACK says
         self.state = State.CLOSED
@@ -149,6 +152,7 @@ class Association:
             )
         local = local_setup(local_init, self.config)
         peer = PeerSetup.from_init(read_init(peer_init), self.config.remote_port)
+        self.pads_probes = True  # who can do this is none of the old stacks that fail by it
         self.learn_peer(local, peer, now)
         self.establish(now)
 
@@ -578,6 +582,7 @@ class Association:
                 rng=self.rng,
                 max_path_mtu=self.max_path_mtu,
                 path_overhead=self.path_overhead,
+                pads_probes=self.pads_probes,
                 on_incoming_reset=self._on_incoming_reset,
                 on_outgoing_reset=self._on_outgoing_reset,
                 on_reconfigured=self._on_reconfigured,

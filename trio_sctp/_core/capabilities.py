@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .._wire.chunks import ForwardTsn, IData, IForwardTsn, ReConfig
+from .._wire.chunks import ForwardTsn, IData, IForwardTsn, Pad, ReConfig
 from .._wire.parameters import (
     ForwardTsnSupported,
     Parameter,
@@ -41,6 +41,8 @@ class Capabilities:
 
     zero_checksum: bool = False
     """Packets are accepted without a checksum (RFC 9653); each end says so for what it receives."""
+    padding: bool = False
+    """PAD: probes of the path MTU may have it (RFC 4820), where no harm is known to come of it."""
 
     def __and__(self, other: Capabilities) -> Capabilities:
         """What two ends have in common."""
@@ -69,6 +71,7 @@ class Capabilities:
             interleaving=IData.type in chunk_types,
             interleaved_partial_reliability=IForwardTsn.type in chunk_types,
             zero_checksum=zero_checksum,
+            padding=Pad.type in chunk_types,
         )
 
     def parameters(self) -> tuple[Parameter, ...]:
@@ -80,6 +83,7 @@ class Capabilities:
                 (self.partial_reliability, ForwardTsn.type),
                 (self.interleaving, IData.type),
                 (self.interleaved_partial_reliability, IForwardTsn.type),
+                (self.padding, Pad.type),
             )
             if present
         ]
@@ -100,11 +104,12 @@ class Capabilities:
             | self.interleaving << 2
             | self.interleaved_partial_reliability << 3
             | self.zero_checksum << 4
+            | self.padding << 5
         )
 
     @classmethod
     def from_bits(cls, bits: int) -> Capabilities:
-        return cls(*(bool(bits & 1 << position) for position in range(5)))
+        return cls(*(bool(bits & 1 << position) for position in range(6)))
 
 
 SUPPORTED = Capabilities(
@@ -112,6 +117,7 @@ SUPPORTED = Capabilities(
     partial_reliability=True,
     interleaving=True,
     interleaved_partial_reliability=True,
+    padding=True,
 )
 
 

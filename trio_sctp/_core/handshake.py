@@ -159,6 +159,15 @@ def refusal(fault: ErrorCause, path_mtu: int) -> bytes:
     return abort if len(abort) <= path_mtu - COMMON_HEADER_SIZE else Abort().encode()
 
 
+def ignores_what_it_does_not_know(cookie: bytes) -> bool:
+    """Whether a stack that made this State Cookie skips unknown chunks (RFC 9260 §3.2) for certain.
+
+    Two that are known to do so put their names into it: Chromium's and FreeBSD's, which is that of many
+    programs.
+    """
+    return cookie.startswith((b"dcSCTP00", b"KAME-BSD"))
+
+
 def find_cookie(init_ack: InitAck) -> bytes | None:
     """The State Cookie that an INIT ACK carries."""
     for parameter in init_ack.parameters:

@@ -1,8 +1,10 @@
 """How large a packet the path carries, found by trying: DPLPMTUD for SCTP (RFC 8899 §6.2).
 
 A probe is a HEARTBEAT whose packet is filled up with a PAD chunk (RFC 4820); its acknowledgement, known
-by a nonce, shows that packets of that size arrive.  A probe that is lost says nothing of congestion or
-of the peer.  Nothing here depends on ICMP.  All sizes are those of SCTP packets, common header included.
+by a nonce, shows that packets of that size arrive.  Where the peer may be one that fails on a chunk that
+it does not know, the HEARTBEAT's own information is as long instead, and so is the acknowledgement: it
+then shows as much of the way back.  A probe that is lost says nothing of congestion or of the peer.
+Nothing here depends on ICMP.  All sizes are those of SCTP packets, common header included.
 
 The search goes up in three leaps (Ethernet, jumbo frames, whatever the transport takes); below a size
 that failed it tries the common ones between, then halves the gap.  MAX_PROBES failures in a row, of any
@@ -90,6 +92,7 @@ class PathMtuDiscovery:
         "_swallowed",
         "_timeouts",
         "black_holes",
+        "pads",
         "path_mtu",
         "probe_due",
         "probes_lost",
@@ -114,6 +117,8 @@ class PathMtuDiscovery:
         self._overhead = overhead
         self.state = DiscoveryState.DISABLED
         self.path_mtu = config.path_mtu
+        self.pads = True
+        """Whether probes have PAD chunks."""
         self.timer = Timer("PROBE_TIMER")
         """PROBE_TIMER, or in SEARCH_COMPLETE PMTU_RAISE_TIMER."""
         self.probe_due = False
@@ -234,10 +239,12 @@ class PathMtuDiscovery:
         self.probes_sent += 1
         # RFC 8899 §5.1.1: longer than an acknowledgement can take
         self.timer.start(now, max(self._config.probe_timer, self._rto.rto))
-        info = HeartbeatInfo(self._rng.randbytes(NONCE_LENGTH)).encode()
-        self._awaited[info] = self._probed_size
+        nonce = self._rng.randbytes(NONCE_LENGTH)
         padding = self._probed_size - COMMON_HEADER_SIZE - _HEARTBEAT_LENGTH
-        return [Heartbeat(info).encode(), Pad(padding).encode()]
+        info = HeartbeatInfo(nonce if self.pads else nonce + bytes(padding)).encode()
+        self._awaited[info] = self._probed_size
+        heartbeat = Heartbeat(info).encode()
+        return [heartbeat, Pad(padding).encode()] if self.pads else [heartbeat]
 
     # -- states ------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from .handshake import (
     PacketHeader,
     PeerSetup,
     cookie_action,
+    ignores_what_it_does_not_know,
     init_fault,
     refusal,
 )
@@ -88,6 +89,9 @@ def on_init_ack(a: Association, chunk: InitAck, header: PacketHeader, now: float
     a.learn_peer(initiator.local, PeerSetup.from_init(chunk, header.source_port), now)
     if a.refuse_shortage_of_streams():
         return STOP
+    assert a.tcb is not None
+    if ignores_what_it_does_not_know(initiator.cookie):
+        a.tcb.path_mtu_discovery.pads = True
     a.state = State.COOKIE_ECHOED
     a.builder.cookie_chunk = cookie_echo = CookieEcho(initiator.cookie).encode()
     room = a.config.path_mtu - COMMON_HEADER_SIZE - len(cookie_echo)

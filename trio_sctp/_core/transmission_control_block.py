@@ -37,6 +37,7 @@ class TransmissionControlBlock:
         "_on_incoming_reset",
         "_on_outgoing_reset",
         "_on_reconfigured",
+        "_pads_probes",
         "_send_queue",
         "capabilities",
         "data_receiver",
@@ -66,11 +67,13 @@ class TransmissionControlBlock:
         rng: Random,
         max_path_mtu: int | None,
         path_overhead: int,
+        pads_probes: bool,
         on_incoming_reset: Callable[[tuple[int, ...]], None],
         on_outgoing_reset: Callable[[tuple[int, ...], bool], None],
         on_reconfigured: Callable[[AssociationReset | IncomingResetRefused | StreamsChanged], None],
     ) -> None:
         self._config = config
+        self._pads_probes = pads_probes
         self._send_queue = send_queue
         self._on_incoming_reset = on_incoming_reset
         self._on_outgoing_reset = on_outgoing_reset
@@ -85,7 +88,11 @@ class TransmissionControlBlock:
         """Consecutive retransmissions and heartbeats without an answer (RFC 9260 §8.1)."""
         self.heartbeat = Heartbeat(config, rto, rng)
         self.path_mtu_discovery = PathMtuDiscovery(
-            config, rto, rng, max_path_mtu=max_path_mtu, overhead=path_overhead
+            config,
+            rto,
+            rng,
+            max_path_mtu=max_path_mtu,
+            overhead=path_overhead,
         )
         self.retransmission_queue = RetransmissionQueue(
             config,
@@ -114,6 +121,7 @@ class TransmissionControlBlock:
         self.peer = peer
         # larger packets would leave a peer with a small window waiting for room for a single one
         self.path_mtu_discovery.limit(peer.a_rwnd >> 2)
+        self.path_mtu_discovery.pads = self._pads_probes or peer.capabilities.padding
         self.capabilities = offered(config) & peer.capabilities
         interleaving = self.capabilities.interleaving
         self._send_queue.use_interleaving(interleaving)
