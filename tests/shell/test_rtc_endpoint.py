@@ -53,7 +53,7 @@ async def test_both_roles(lite: bool, lite_calls: bool) -> None:
             assert association.peer_certificate == called.certificate.der
             assert offering.peer_fingerprints == (called.certificate.fingerprint(),)
             assert "established" in repr(offering)
-            assert full.statistics().half_open == 0
+            assert caller.statistics().half_open == 0
             assert str(caller.port) in repr(caller)
 
 
