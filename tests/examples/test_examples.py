@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import signal
+import struct
 import sys
-import urllib.error
-import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-import trio
 
 import trio_sctp
-from tests.support.commands import ROOT, program, run_to_end
+from tests.support.commands import ROOT, Program, program, run_to_end
+from tests.support.signalling import connected, post_json
 
 EXAMPLES = ROOT / "examples"
 
@@ -71,48 +74,90 @@ async def test_virtual_time_test_under_pytest() -> None:
     assert b"2 passed" in result.stdout
 
 
+@asynccontextmanager
+async def web_example(name: str) -> AsyncIterator[tuple[Program, str]]:
+    """A server that browsers use, and its address; it ends by an interrupt with nothing to say."""
+    async with program(sys.executable, str(EXAMPLES / name), "--port", "0") as server:
+        yield server, (await server.line()).partition(",")[0]
+        server.process.send_signal(signal.SIGINT)
+        assert await server.everything() == ""
+        assert server.process.returncode == 0
+
+
 async def test_webrtc_echo() -> None:
-    pytest.importorskip("hypercorn", reason="the extra web is not installed")
-    pytest.importorskip("starlette", reason="the extra web is not installed")
-    async with (
-        program(sys.executable, str(EXAMPLES / "webrtc_echo.py"), "--port", "0") as server,
-        trio_sctp.open_rtc_endpoint() as endpoint,
-    ):
-        url = (await server.line()).partition(",")[0]
-        peer = await endpoint.offer()
-        answer = await post(url + "/offer", {"type": "offer", "sdp": peer.local_description})
-        assert answer["type"] == "answer"
-        peer.accept_answer(answer["sdp"])
-        async with peer as association:
+    async with web_example("webrtc_echo.py") as (server, url):
+        async with connected(url + "/offer") as association:
             async with association.open_channel("first") as channel:
                 for value in ("", "hello", b"", bytes(100_000)):
                     await channel.send(value)
                     assert await channel.receive() == value
             assert (await server.line()).endswith(": connected")
             assert (await server.line()).endswith(": channel 'first'")
-        assert "error" in await post(url + "/offer", {"type": "offer", "sdp": "nonsense"})
-        server.process.send_signal(signal.SIGINT)
-        assert await server.everything() == ""
-        assert server.process.returncode == 0
+        assert "error" in await post_json(url + "/offer", {"type": "offer", "sdp": "nonsense"})
 
 
-async def post(url: str, document: dict[str, str]) -> dict[str, str]:
-    """By the standard library, in a thread."""
+async def test_chat_room() -> None:
+    async with (
+        web_example("chat_room.py") as (_, url),
+        connected(url + "/offer") as one,
+        connected(url + "/offer") as other,
+        one.open_channel("room") as ada,
+    ):
+        for nonsense in ("nothing", "[]", '{"name": "x"}', b"\xff"):
+            await ada.send(nonsense)
+        await ada.send(json.dumps({"name": "Ada", "text": " hello ", "more": 1}))
+        hello = {"name": "Ada", "text": "hello"}
+        assert json.loads(await ada.receive()) == hello
+        async with other.open_channel("room") as grace:
+            assert json.loads(await grace.receive()) == hello  # who comes late is told
+            await grace.send(json.dumps({"name": "Grace", "text": "x" * 10_000}))
+            for channel in (ada, grace):
+                cut = {"name": "Grace", "text": "x" * 500}
+                assert json.loads(await channel.receive()) == cut
+        assert "error" in await post_json(url + "/offer", {"sdp": "nonsense"})
 
-    def do() -> dict[str, str]:
-        request = urllib.request.Request(url, json.dumps(document).encode())
-        try:
-            with urllib.request.urlopen(request, timeout=10) as response:
-                answer: dict[str, str] = json.load(response)
-        except urllib.error.HTTPError as error:
-            with error:
-                answer = json.load(error)
-        return answer
 
-    return await trio.to_thread.run_sync(do)
+async def test_game_state() -> None:
+    player, state = struct.Struct("!Iff"), struct.Struct("!II")
+    options: dict[str, Any] = {"ordered": False, "max_retransmits": 0}
+
+    async def receive(channel: trio_sctp.DataChannel) -> tuple[int, int, dict[int, Any]]:
+        message = await channel.receive()
+        assert isinstance(message, bytes)
+        tick, me = state.unpack_from(message)
+        everybody = player.iter_unpack(message[state.size :])
+        return tick, me, {number: (x, y) for number, x, y in everybody}
+
+    async with (
+        web_example("game_state.py") as (_, url),
+        connected(url + "/offer") as one,
+        connected(url + "/offer") as other,
+        one.open_channel("game", **options) as ada,
+        other.open_channel("game", **options) as grace,
+    ):
+        before, me, _ = await receive(ada)
+        await ada.send(b"nonsense!")
+        await ada.send(struct.pack("!ff", math.nan, 2.0))
+        await ada.send(struct.pack("!ff", 0.25, 0.75))
+        there = (0.0, 0.0)
+        while math.dist(there, (0.25, 0.75)) > 0.001:
+            tick, _, everybody = await receive(grace)
+            there = everybody.get(me, there)
+        assert tick > before
+        assert len(everybody) == 2
+
+
+async def test_http_over_channel(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f"{number}.bin").write_bytes(bytes(number * 100_000))
+    said = (await run_example("http_over_channel.py", str(tmp_path))).splitlines()
+    files = [f"/{number}.bin: 200, {number * 100_000} bytes" for number in range(10)]
+    again = ["/missing: 404, 0 bytes", "/../secret: 404, 0 bytes", files[0]]
+    assert sorted(said) == sorted(files + again)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_no_example_is_forgotten(path: Path) -> None:
     assert f"test_{path.stem}" in " ".join(globals()) or path.stem in {"echo_server", "echo_client"}
     assert f"python examples/{path.name}" in path.read_text()
+    assert f"`{path.name}`" in (ROOT / "docs" / "examples.md").read_text()
