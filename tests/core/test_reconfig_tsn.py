@@ -14,10 +14,13 @@ from trio_sctp._core.errors import LocalProtocolError
 from trio_sctp._core.events import (
     AssociationClosed,
     AssociationReset,
+    BufferedAmountLow,
     CloseReason,
     IncomingStreamsReset,
     Message,
+    OutgoingStreamsReset,
 )
+from trio_sctp._core.send_options import SendOptions
 from trio_sctp._core.transmission_control_block import TransmissionControlBlock
 from trio_sctp._wire import chunks as c, parameters as p
 from trio_sctp._wire.error_causes import ProtocolViolation
@@ -656,6 +659,88 @@ def test_deferred_stream_reset_does_not_outlive_it() -> None:
     request(pair, pair.z, 1)
     assert [type(event) for event in pair.z.events] == [IncomingStreamsReset, AssociationReset]
     assert not tcb(pair.z).stream_reset.waits_for_data
+
+
+def test_stream_reset_of_the_peer_before_it_has_heard_of_the_request() -> None:
+    # A -> RE-CONFIG (SSN/TSN Reset Request) -> lost     A keeps what comes until it is answered
+    # Z -> DATA (SSN 3), RE-CONFIG (stream 0) -> A       which follows that message, not the last told
+    pair = used_pair()
+    pair.a.association.reset_association(now=pair.now)
+    pair.pull()
+    pair.drop()
+    send(pair, pair.z, b"4")
+    pair.z.association.reset_streams([0], now=pair.now)
+    pair.pull()
+    send(pair, pair.z, b"r0", b"r1")
+    pair.run_for(0.5)
+    assert pair.a.events == []
+    pair.run_for(10.0)
+    kinds = [type(event) for event in pair.a.events if not isinstance(event, BufferedAmountLow)]
+    assert kinds == [Message, IncomingStreamsReset, AssociationReset, Message, Message]
+    assert pair.a.payloads == [b"4", b"r0", b"r1"]
+    assert pair.z.take(OutgoingStreamsReset)[0].succeeded
+
+
+def test_stream_reset_of_the_peer_among_its_new_numbers() -> None:
+    # Z has performed it and its answer is late: what it sends meanwhile, and the stream reset behind
+    # that, go by the new numbers
+    pair = used_pair()
+    pair.a.association.reset_association(now=pair.now)
+    pair.pull()
+    pair.deliver()
+    (answer,) = pair.pull()
+    send(pair, pair.z, b"n0", b"n1")
+    (packet,) = pair.pull()
+    pair.transit.clear()
+    pair.a.receive(*[chunk for chunk in packet.chunks if isinstance(chunk, c.Data)], now=pair.now)
+    reset = p.OutgoingSsnResetRequest(first_sn(pair.z), 0, (next_tsn(pair.z) - 1) & MASK, (0,))
+    response = parameters(pair.a.receive(c.ReConfig((reset,)), now=pair.now))
+    assert response == [p.ReConfigResponse(first_sn(pair.z), IN_PROGRESS)]
+    assert pair.a.events == []
+    late = parameters(pair.a.receive(answer.chunk(c.ReConfig), now=pair.now))
+    assert p.ReConfigResponse(first_sn(pair.z), PERFORMED) in late
+    assert [type(event) for event in pair.a.events] == [
+        AssociationReset,
+        Message,
+        Message,
+        IncomingStreamsReset,
+    ]
+    assert pair.a.payloads == [b"n0", b"n1"]
+
+
+def test_stream_reset_of_the_peer_whose_answer_is_in_progress() -> None:
+    # then nothing is kept back until A asks again, and the stream reset takes place
+    pair = used_pair()
+    pair.a.association.reset_association(now=pair.now)
+    pair.pull()
+    send(pair, pair.z, b"4")
+    late = data(pair.z.pull(pair.now))
+    reset = p.OutgoingSsnResetRequest(first_sn(pair.z), 0, (next_tsn(pair.z) - 1) & MASK, (0,))
+    pair.a.receive(*late, now=pair.now)
+    pair.a.receive(c.ReConfig((reset,)), now=pair.now)
+    assert pair.a.events == []
+    answers = parameters(respond(pair, IN_PROGRESS))
+    assert p.ReConfigResponse(first_sn(pair.z), PERFORMED) in answers
+    assert [type(event) for event in pair.a.events] == [Message, IncomingStreamsReset]
+
+
+@pytest.mark.parametrize("count", [1, 500])
+def test_messages_whose_lifetime_ends_while_they_wait_for_it(count: int) -> None:
+    pair = used_pair()
+    pair.a.association.reset_association(now=pair.now)
+    pair.pull()
+    pair.drop()
+    for _ in range(count):
+        options = SendOptions(lifetime=0.1)
+        pair.a.association.send(7, b"brief", options=options, now=pair.now)
+    pair.run_for(0.5)
+    assert pair.a.association.unsent_bytes(7) == 0
+    pair.run_for(10.0)
+    assert [event.succeeded for event in pair.a.take(AssociationReset)] == [True]
+    send(pair, pair.a, b"next", stream_id=7)
+    pair.run_for(1.0)
+    assert pair.z.payloads == [b"next"]
+    assert pair.a.association.statistics().messages_abandoned_unsent == count
 
 
 # -- the end

@@ -207,6 +207,22 @@ def test_shutdown_complete_under_either_tag(reflected: bool) -> None:
     assert pair.a.closed.reason is CloseReason.SHUTDOWN
 
 
+def test_abort_of_a_peer_that_has_gone_means_what_its_shutdown_complete_does() -> None:
+    # A -> HEARTBEAT -> late             A -> SHUTDOWN ACK -> Z
+    # Z -> SHUTDOWN COMPLETE -> late     Z -> ABORT, T -> A    to the heartbeat, out of the blue
+    pair = pair_in_state(State.SHUTDOWN_ACK_SENT)
+    pair.a.receive(c.Abort(tag_reflected=True), now=0.0, tag=peer_tag(pair))
+    assert pair.a.closed is not None
+    assert pair.a.closed.reason is CloseReason.SHUTDOWN
+
+
+def test_abort_of_a_peer_that_is_still_there_is_one() -> None:
+    pair = pair_in_state(State.SHUTDOWN_ACK_SENT)
+    pair.a.receive(c.Abort(), now=0.0)
+    assert pair.a.closed is not None
+    assert pair.a.closed.reason is CloseReason.PEER_ABORT
+
+
 def test_shutdown_complete_with_t_bit_and_tag_that_do_not_go_together() -> None:
     pair = pair_in_state(State.SHUTDOWN_ACK_SENT)
     own, peers = pair.a.association.local_tag, peer_tag(pair)

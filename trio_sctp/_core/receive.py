@@ -251,9 +251,18 @@ def _on_abort(a: Association, chunk: Abort, header: PacketHeader, now: float) ->
     if chunk.tag_reflected and not _is_reflected(a, chunk, header):  # §8.5.1 B
         a.counters.drop("ABORT with a wrong T bit")
     else:
-        refused = a.state in SETTING_UP
-        a.close(CloseReason.REFUSED if refused else CloseReason.PEER_ABORT, chunk.causes)
+        a.close(_meaning_of(a, chunk), chunk.causes)
     return STOP
+
+
+def _meaning_of(a: Association, chunk: Abort) -> CloseReason:
+    if a.state in SETTING_UP:
+        return CloseReason.REFUSED
+    if a.state is State.SHUTDOWN_ACK_SENT and chunk.tag_reflected:
+        # The peer had everything, and has gone: something of ours came late, and what it was answered
+        # has overtaken the SHUTDOWN COMPLETE (§8.4).
+        return CloseReason.SHUTDOWN
+    return CloseReason.PEER_ABORT
 
 
 def _on_shutdown(a: Association, chunk: Shutdown, header: PacketHeader, now: float) -> None:

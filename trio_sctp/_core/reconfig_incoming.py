@@ -1,5 +1,5 @@
 """Resets by the peer of streams that it sends on (RFC 6525 §5.2.2): at once, or when the data before
-them has come.
+them has come, and it is known by which numbers it goes (§5.2.7 H5).
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._wire.parameters import OutgoingSsnResetRequest, ReConfigResponse, ReConfigResult
-from .._wire.serial import unwrap32
+from .._wire.serial import MASK32, unwrap32
 from .reset_request import DeferredReset, ReceivingSide, response_to
 
 __all__ = ["IncomingResets"]
@@ -34,7 +34,7 @@ class IncomingResets:
             return response_to(sn, ReConfigResult.ERROR_WRONG_SSN)
         cumulative_tsn_ack = self._receiver.cumulative_tsn_ack
         last_tsn = unwrap32(request.last_tsn, cumulative_tsn_ack)
-        if last_tsn > cumulative_tsn_ack:
+        if last_tsn > cumulative_tsn_ack or self._receiver.holds_back(last_tsn):
             self._defer(sn, last_tsn, stream_ids)
             return response_to(sn, ReConfigResult.IN_PROGRESS)
         if self._performed_late != (last_tsn, stream_ids):
@@ -44,9 +44,18 @@ class IncomingResets:
 
     @property
     def is_due(self) -> bool:
-        """There is a deferred reset, and the data before it has come."""
+        """There is a deferred reset, and the data before it has come and found its place."""
+        deferred, receiver = self.deferred, self._receiver
+        return (
+            deferred is not None
+            and receiver.cumulative_tsn_ack >= deferred.last_tsn
+            and not receiver.holds_back(deferred.last_tsn)
+        )
+
+    def is_before(self, tsn: int) -> bool:
+        """There is a deferred reset, and it comes before what begins at a TSN, as on the wire."""
         deferred = self.deferred
-        return deferred is not None and self._receiver.cumulative_tsn_ack >= deferred.last_tsn
+        return deferred is not None and (tsn - deferred.last_tsn - 1) & MASK32 < 1 << 31
 
     def perform_deferred(self) -> ReConfigResponse | None:
         """The reset that waited for data takes place now (E3 to E6); None if there is none."""

@@ -35,7 +35,7 @@ class TsnReset:
     """Both roles in an SSN/TSN reset, for `StreamReset` to drive.
 
     `tell` is called with an `AssociationReset` whenever one has ended, `finish_deferred` when a stream
-    reset must not wait any longer.
+    reset must not wait any longer, unless it comes after this TSN, as on the wire.
     """
 
     __slots__ = (
@@ -61,7 +61,7 @@ class TsnReset:
         send_queue: ResettableSendQueue,
         sender: SendingSide,
         receiver: ReceivingSide,
-        finish_deferred: Callable[[], None],
+        finish_deferred: Callable[[int], None],
         tell: Callable[[AssociationReset], None],
     ) -> None:
         self.config = config
@@ -195,7 +195,8 @@ class TsnReset:
 
     def _renumber(self, peer_next_tsn: int) -> None:
         """All streams of both directions begin with number 0 (G5, H5)."""
-        self._finish_deferred()
+        self._receiver.hold_back_from(peer_next_tsn)
+        self._finish_deferred(peer_next_tsn)
         self._send_queue.reset_numbers()
         self._receiver.end_numbering(peer_next_tsn)
         next_tsn, _ = self._next_tsns()

@@ -128,7 +128,7 @@ class StreamReset:
             send_queue=send_queue,
             sender=sender,
             receiver=receiver,
-            finish_deferred=self._perform_deferred,
+            finish_deferred=self._finish_deferred,
             tell=tell,
         )
         self.timer = Timer("Re-configuration")
@@ -242,6 +242,11 @@ class StreamReset:
         if late is not None:
             self._answer_late(late)
         return due or late is not None
+
+    def _finish_deferred(self, tsn: int) -> None:
+        """From a TSN on, as on the wire, the peer has new numbers for everything."""
+        if self._incoming.is_before(tsn):
+            self._perform_deferred()
 
     def _perform_deferred(self) -> None:
         late = self._incoming.perform_deferred()

@@ -285,24 +285,37 @@ class DataReceiver:
             self._numbering_from = self._tracker.highest_tsn + 1
         self._queue.hold_back(max(self._tracker.highest_tsn, self._numbering_from - 1))
 
+    def holds_back(self, tsn: int) -> bool:
+        """What begins at this TSN may have new numbers or old ones, and waits therefore."""
+        return self._queue.holds_back(tsn)
+
     def end_hold_back(self, *, for_good: bool = False) -> None:
         """The peer counts as before, for now or (``for_good``) until further notice."""
         if for_good:
             self._numbering_from = None
         self._queue.end_hold_back()
 
-    def end_numbering(self, next_tsn: int) -> None:
-        """The peer's messages from a TSN on, as on the wire, have new numbers: finish the old ones.
+    def hold_back_from(self, next_tsn: int) -> None:
+        """The peer's messages from a TSN on, as on the wire, have new numbers, all others old ones."""
+        self._queue.hold_back(self._numbered_from(next_tsn) - 1)
+        self._queue.release_held_back()
 
-        What comes after that TSN is held back until `end_hold_back`.
+    def end_numbering(self, next_tsn: int) -> None:
+        """After `hold_back_from`: finish the messages that have old numbers.
+
+        All others are held back until `end_hold_back`.
         """
-        expected = self._tracker.cumulative_tsn_ack + 1
-        self._ended_numbering_at = expected - 1
-        first = self._numbering_from if self._numbering_from is not None else expected
-        tsn = first + ((next_tsn - first) & MASK32)
-        if tsn > expected:
+        acked, tsn = self._tracker.cumulative_tsn_ack, self._numbered_from(next_tsn)
+        self._ended_numbering_at = acked
+        if tsn - 1 > acked:
             self._tracker.forward(tsn - 1)
         self._queue.end_numbering(tsn)
+
+    def _numbered_from(self, next_tsn: int) -> int:
+        first = self._numbering_from
+        if first is None:
+            first = self._tracker.cumulative_tsn_ack + 1
+        return first + ((next_tsn - first) & MASK32)
 
     def replace_config(self, config: Config) -> None:
         """Go on with other values; those of `FIXED_BY_INIT` are the same."""

@@ -145,7 +145,7 @@ class MessageOrdering(ABC):
 
         ``tsn`` is what the peer has abandoned up to.
         """
-        if self._hold_after is not None and tsn > self._hold_after:
+        if self.holds_back(tsn):
             self._held_skips.append((stream_id, sequence_number, tsn))
             return
         expected = self._next(stream_id)
@@ -191,9 +191,10 @@ class MessageOrdering(ABC):
         else:
             self._expected.clear()
         self._deferred = None
-        self._release_held_back()  # step E4
+        self.release_held_back()  # step E4
 
-    def _release_held_back(self) -> None:
+    def release_held_back(self) -> None:
+        """Give turns to what need not be held back any more."""
         self._holding = self._deferred is not None or self._hold_after is not None
         held_back, self._held_back = self._held_back, []
         for message, first_tsn, last_tsn in held_back:
@@ -225,7 +226,7 @@ class MessageOrdering(ABC):
     def _is_held_back(self, stream_id: int, first_tsn: int) -> bool:
         if not self._holding:
             return False
-        if self._hold_after is not None and first_tsn > self._hold_after:
+        if self.holds_back(first_tsn):
             return True
         if self._deferred is None:
             return False
@@ -239,10 +240,14 @@ class MessageOrdering(ABC):
         self._hold_after = last_tsn
         self._holding = True
 
+    def holds_back(self, tsn: int) -> bool:
+        """Whether messages that begin at this TSN wait for `end_hold_back`."""
+        return self._hold_after is not None and tsn > self._hold_after
+
     def end_hold_back(self) -> None:
         """The numbers are still the old ones."""
         self._hold_after = None
-        self._release_held_back()
+        self.release_held_back()
 
     def end_numbering(self, next_tsn: int) -> None:
         """The peer's messages from this TSN on have new numbers: deliver what came before.
@@ -250,8 +255,6 @@ class MessageOrdering(ABC):
         Of that, what has its turn only after a message that never comes is delivered, too, and what
         is not whole is thrown away, as a FORWARD TSN for all streams would ask (step G4).
         """
-        self._hold_after = next_tsn - 1
-        self._release_held_back()
         for heap in self._waiting.values():
             while heap:
                 message = heappop(heap)[2]

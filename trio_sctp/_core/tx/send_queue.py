@@ -158,7 +158,7 @@ class SendQueue:
         self._begun_count = 0  # messages that were, with interleaving
         self._added = 0
         self._schedule(scheduler, interleaving)
-        self._held: dict[int, list[OutgoingMessage]] = {}  # by stream, see `hold`
+        self._held: dict[int, dict[OutgoingMessage, None]] = {}  # by stream, see `hold`
         self._held_count = 0
         self._holding = self._suspended = False
         self.message_count = 0
@@ -181,7 +181,7 @@ class SendQueue:
         self.unsent_bytes += size
         self.message_count += 1
         if self._holding:
-            self._held.setdefault(message.stream_id, []).append(message)
+            self._held.setdefault(message.stream_id, {})[message] = None
             self._held_count += 1
             return
         stream.messages.append(message)
@@ -283,7 +283,7 @@ class SendQueue:
         stream = self._streams.get(stream_id)
         if stream is None:
             return []
-        held = self._held.pop(stream_id, [])
+        held = self._held.pop(stream_id, {})
         self._held_count -= len(held)
         dropped = [*stream.messages, *held]
         if stream.abandoned_waiting:
@@ -324,8 +324,10 @@ class SendQueue:
         self.message_count -= 1
         held = self._held.get(stream.stream_id)
         if held is not None and message in held:
-            held.remove(message)
+            del held[message]
             self._held_count -= 1
+            if not held:
+                del self._held[stream.stream_id]  # the stream may be forgotten now
         elif stream.messages[0] is not message:  # not worth looking for
             stream.abandoned_waiting += 1
             if 2 * stream.abandoned_waiting > len(stream.messages):
@@ -456,7 +458,7 @@ class SendQueue:
         for stream_id, messages in held.items():
             stream = self._streams[stream_id]
             stream.messages.extend(messages)
-            if messages and not stream.active:
+            if not stream.active:
                 self._activate(stream)
 
     def suspend(self) -> None:
