@@ -15,6 +15,8 @@ from ._buffered_channel import (
     DEFAULT_HIGH_WATER as DEFAULT_HIGH_WATER,
     DEFAULT_LOW_WATER as DEFAULT_LOW_WATER,
 )
+from ._capture import PacketCapture as PacketCapture
+from ._core.capabilities import Capabilities as Capabilities
 from ._core.channel_events import MessageTooLargeError as MessageTooLargeError
 from ._core.config import Config as Config
 from ._core.errors import LocalProtocolError as LocalProtocolError
@@ -32,6 +34,7 @@ from ._core.events import (
     PathMtuChanged as PathMtuChanged,
     PeerError as PeerError,
     PeerShutdown as PeerShutdown,
+    RoundTripMeasured as RoundTripMeasured,
     StreamsChanged as StreamsChanged,
 )
 from ._core.signalled_init import BadInitError as BadInitError

@@ -6,6 +6,7 @@ notes how the association ended, so that everybody who waits for something of it
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, final
@@ -13,7 +14,9 @@ from typing import Any, Final, final
 import trio
 from trio.lowlevel import checkpoint, enable_ki_protection
 
+from ._capture import PacketCapture
 from ._core.association import Association as CoreAssociation
+from ._core.capabilities import Capabilities
 from ._core.config import Config
 from ._core.data_channels import (
     ChannelAccepted,
@@ -43,6 +46,7 @@ from ._core.events import (
     PathMtuChanged,
     PeerError,
     PeerShutdown,
+    RoundTripMeasured,
     SendBufferDrained,
     StreamDelivered,
     StreamsChanged,
@@ -53,7 +57,10 @@ from ._driver import Driver
 from ._errors import Ending, ending_of
 from ._event_queue import EventQueue
 from ._message_channel import MessageChannel
+from ._packet_log import LOGGER as PACKET_LOGGER, PacketLog
 from ._receipt import Receipt, SendKeywords, options_of
+from ._round_trip import Answer
+from ._tap import PacketTap, TappedTransport
 from ._transport import DatagramTransport
 
 __all__ = ["Association"]
@@ -80,6 +87,7 @@ class Association(trio.abc.AsyncResource):
         max_message_size: int | None,
         shutdown_timeout: float,
         peer_address: object = None,
+        capture: PacketCapture | None = None,
     ) -> None:
         self._core = core
         core.protects_integrity = transport.protects_integrity
@@ -110,11 +118,16 @@ class Association(trio.abc.AsyncResource):
         self._events = EventQueue()
         self._watching_total = False
         self._driver = Driver(
-            core, transport, dispatch=self._dispatch, on_failure=self._on_transport_failure
+            core,
+            self._tapped(transport, capture),
+            dispatch=self._dispatch,
+            on_failure=self._on_transport_failure,
         )
         self._ring = self._driver.ring
         self._touched = self._driver.touched
 
+        self._capabilities = core.capabilities
+        self._round_trip = Answer()
         self._settled = trio.Event()
         self._closed = trio.Event()
         self._up = False
@@ -129,6 +142,16 @@ class Association(trio.abc.AsyncResource):
         self._transport_error: Exception | None = None
         self._ending: Ending | None = None
         self._no_more_channels: Ending | None = None
+
+    def _tapped(
+        self, transport: DatagramTransport, capture: PacketCapture | None
+    ) -> DatagramTransport:
+        """The transport, with whatever is to see the packets that pass it."""
+        taps: list[PacketTap] = [] if capture is None else [capture]
+        if PACKET_LOGGER.isEnabledFor(logging.DEBUG):
+            name = f"{id(self):#x}" if self.peer_address is None else self.peer_address
+            taps.append(PacketLog(f"<Association with {name}>"))
+        return TappedTransport(transport, taps) if taps else transport
 
     def __repr__(self) -> str:
         peer = "" if self.peer_address is None else f" with {self.peer_address}"
@@ -282,9 +305,40 @@ class Association(trio.abc.AsyncResource):
         self._core.reset_association(now=now)
         self._touched(now)
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """The extensions that both ends have."""
+        return self._capabilities
+
     def statistics(self) -> AssociationStatistics:
-        """A snapshot in the terms of RFC 6458 §8.2.1."""
+        """A snapshot in the terms of RFC 6458 §8.2.1; after the end, of what there was."""
         return self._core.statistics()
+
+    async def measure_round_trip(self) -> float:
+        """Send a HEARTBEAT (RFC 9260 §8.3), wait for the answer, and return how long it took.
+
+        One that is lost is repeated.  Several tasks that ask at the same time share one.  Raises as
+        `open_channel` does if the association is closed or ends before the answer.
+        """
+        await checkpoint()
+        while True:
+            self._check_usable()
+            self._core.request_heartbeat(now=trio.current_time())
+            self._ring()
+            answer = self._round_trip
+            with trio.move_on_after(self._core.rto.rto):
+                await answer.wait()
+            if answer.round_trip is not None:
+                return answer.round_trip
+
+    @enable_ki_protection
+    def path_changed(self) -> None:
+        """What carries the packets goes another way now: path MTU, congestion window and RTO begin
+        anew (RFC 8831 §5).  An endpoint of WebRTC knows it by itself.
+        """
+        now = trio.current_time()
+        self._core.path_changed(now=now)
+        self._touched(now)
 
     def _check_resettable(self, stream_ids: Collection[int]) -> None:
         self._check_usable()
@@ -366,6 +420,7 @@ class Association(trio.abc.AsyncResource):
         if self._closing:
             return
         self._closing = True
+        self._round_trip.settle(None)
         for channel in list(self._open_channels.values()):
             channel._closed_with_association()
         if not self.messages._closed:
@@ -496,7 +551,13 @@ class Association(trio.abc.AsyncResource):
     def _on_up(self, event: AssociationUp) -> None:
         self._up = True
         self._inbound_streams = event.inbound_streams
+        self._capabilities = self._core.capabilities
         self._settled.set()
+
+    def _on_round_trip(self, event: RoundTripMeasured) -> None:
+        self._round_trip.settle(event.round_trip)
+        self._round_trip = Answer()
+        self._on_notable(event)
 
     def _on_streams_changed(self, event: StreamsChanged) -> None:
         self._inbound_streams = event.inbound_streams
@@ -519,7 +580,10 @@ class Association(trio.abc.AsyncResource):
         ending = self._ending = self._ending_of(event)
         self._on_notable(event)
         self._end_everything(ending)
+        channels = list(self._open_channels.values())
         self._open_channels.clear()
+        for channel in channels:
+            channel._is_over()
         self._events.close()
         self._closed.set()
         self._settled.set()
@@ -536,6 +600,7 @@ class Association(trio.abc.AsyncResource):
     def _end_everything(self, ending: Ending) -> None:
         if self._no_more_channels is None:
             self._no_more_channels = ending
+        self._round_trip.settle(None)
         for channel in list(self._open_channels.values()):
             channel._end(ending)
         self.messages._end(ending)
@@ -583,6 +648,7 @@ class Association(trio.abc.AsyncResource):
             if event.error is not None or not channel._closed:
                 channel._end(self._ending_of_channel(channel, event.error))
             channel._was_reset()
+            channel._is_over()
 
     def _ending_of_channel(self, channel: DataChannel, error: ChannelError | None) -> Ending:
         if error is None:
@@ -638,6 +704,7 @@ _REACTIONS: Final[dict[type[Event | ChannelEvent], Callable[[Association, Any], 
     StreamsChanged: Association._on_streams_changed,
     AssociationReset: Association._on_notable,
     PathMtuChanged: Association._on_notable,
+    RoundTripMeasured: Association._on_round_trip,
     BufferedAmountLow: Association._on_low,
     SendBufferDrained: Association._on_drained,
     StreamDelivered: Association._on_stream_delivered,

@@ -10,7 +10,7 @@ import operator
 import reprlib
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeAlias, final
+from typing import TYPE_CHECKING, Literal, TypeAlias, final
 
 import trio
 from trio.lowlevel import checkpoint, enable_ki_protection
@@ -36,10 +36,17 @@ Content: TypeAlias = bytes | str
 
 @dataclass(frozen=True, slots=True)
 class ChannelStatistics:
-    """What went through a data channel so far, in the terms of W3C's RTCDataChannelStats.
+    """What a data channel is and what went through it so far, as W3C's RTCDataChannelStats.
 
-    Sizes are in bytes, text counted as UTF-8.
+    Sizes are in bytes, text counted as UTF-8.  It can be asked for after the end as well.
     """
+
+    label: str
+    protocol: str
+    data_channel_identifier: int
+    """The stream id."""
+    state: Literal["open", "closing", "closed"]
+    """There is no "connecting": a channel can be used as soon as it exists."""
 
     messages_sent: int
     bytes_sent: int
@@ -64,6 +71,7 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
     __slots__ = (
         "_properties",
         "_reset",
+        "_when_over",
         "id",
         "label",
         "lifetime",
@@ -77,6 +85,7 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
         self._properties = properties
         self._reset: trio.Event | None = None
         """Made by `aclose`, set when nothing of this channel is left to be delivered."""
+        self._when_over: trio.Event | None = None
         self.id = properties.stream_id
         self.label = properties.label
         self.protocol = properties.protocol
@@ -123,6 +132,10 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
     def statistics(self) -> ChannelStatistics:
         counted = self._properties
         return ChannelStatistics(
+            self.label,
+            self.protocol,
+            self.id,
+            self._state(),
             counted.messages_sent,
             counted.bytes_sent,
             counted.messages_received,
@@ -131,6 +144,11 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
             self.unacknowledged_amount,
             len(self._inbox),
         )
+
+    def _state(self) -> Literal["open", "closing", "closed"]:
+        if self._over:
+            return "closed"
+        return "closing" if self._closed or self._ending is not None else "open"
 
     def as_stream(self) -> DataChannelStream:
         """The same channel as a stream of bytes; use either the stream or the channel, not both.
@@ -178,6 +196,21 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
     def _over(self) -> bool:
         """The stream id is no longer this channel's."""
         return self._association._open_channels.get(self.id) is not self
+
+    async def wait_closed(self) -> None:
+        """Wait until the channel is over, whoever closed it: the streams of both directions are reset
+        and the id is free, or the association has ended.
+        """
+        if self._over:
+            await checkpoint()
+            return
+        if self._when_over is None:
+            self._when_over = trio.Event()
+        await self._when_over.wait()
+
+    def _is_over(self) -> None:
+        if self._when_over is not None:
+            self._when_over.set()
 
     @enable_ki_protection
     async def aclose(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from ._association import Association
+from ._capture import CaptureTarget
 from ._core.config import Config
 from ._dtls_transport import DEFAULT_DTLS_CONFIG, VerifyPeer, open_dtls
 from ._open_association import DEFAULT_SHUTDOWN_TIMEOUT, open_association
@@ -33,6 +34,7 @@ async def open_dtls_association(
     plain_messages: bool | None = None,
     max_message_size: int | None = None,
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
+    capture: CaptureTarget | None = None,
     rng: random.Random | None = None,
 ) -> AsyncIterator[Association]:
     """An association over DTLS with the server at ``host``, UDP ``port``, as a context manager.
@@ -77,6 +79,7 @@ async def open_dtls_association(
         plain_messages=plain_messages,
         max_message_size=max_message_size,
         shutdown_timeout=shutdown_timeout,
+        capture=capture,
         rng=rng,
     ) as association:
         yield association

@@ -18,6 +18,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._association import Association
+from ._capture import CaptureTarget, captured
 from ._core.config import Config
 from ._dtls_transport import (
     DEFAULT_DTLS_CONFIG,
@@ -66,6 +67,7 @@ async def serve_dtls(
     max_associations: int = DEFAULT_MAX_ASSOCIATIONS,
     max_half_open: int = DEFAULT_MAX_HALF_OPEN,
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
+    capture: CaptureTarget | None = None,
     task_status: trio.TaskStatus[DtlsEndpoint] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
     """Accept DTLS associations on UDP ``port`` and run ``handler(association)`` for each.
@@ -85,6 +87,7 @@ async def serve_dtls(
     policy = peer_policy(verify_peer)
     async with (
         await UDPSocket.bind(port, host=host, dont_fragment=config.path_mtu_discovery) as socket,
+        captured(capture) as opened,
         trio.open_nursery() as nursery,
     ):
 
@@ -98,6 +101,7 @@ async def serve_dtls(
                 max_message_size=max_message_size,
                 shutdown_timeout=shutdown_timeout,
                 rng=ENTROPY,
+                capture=opened,
             )
 
         endpoint = DtlsEndpoint(

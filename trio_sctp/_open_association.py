@@ -15,6 +15,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._association import Association
+from ._capture import CaptureTarget, PacketCapture, capture_of, finish_capture
 from ._core.association import Association as CoreAssociation
 from ._core.config import Config
 from ._core.signalled_init import local_setup, make_init as make_core_init, read_init
@@ -49,13 +50,12 @@ class AssociationManager(AbstractAsyncContextManager[Association]):
         *,
         connect: bool,
         inits: tuple[bytes, bytes] | None = None,
+        capture: tuple[PacketCapture | None, CaptureTarget | None] = (None, None),
     ) -> None:
-        if inits is not None:  # here it may still raise plainly
-            local_setup(inits[0], association.config)
-            read_init(inits[1])
         self._association = association
         self._connect = connect
         self._inits = inits
+        self._capture = capture
         self._nursery_manager = trio.open_nursery()
 
     @enable_ki_protection
@@ -104,6 +104,7 @@ class AssociationManager(AbstractAsyncContextManager[Association]):
             await self._leave_nursery(leaving)
         finally:
             await association._driver.close_transport()
+            await finish_capture(*self._capture)
         if leaving is not error and leaving is not None:
             raise leaving
 
@@ -134,6 +135,7 @@ def open_association(
     plain_messages: bool | None = None,
     max_message_size: int | None = None,
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
+    capture: CaptureTarget | None = None,
     rng: random.Random | None = None,
 ) -> AbstractAsyncContextManager[Association]:
     """An association over any channel of datagrams, as an async context manager.
@@ -149,24 +151,39 @@ def open_association(
     exchanged them beforehand.  Without ``data_channels`` there are plain messages only;
     ``plain_messages`` takes them beside data channels too, where they are otherwise dropped.
     ``max_message_size`` is what the peer takes, in bytes, if it is not the same as what ``config``
-    says of this end.  ``rng`` is for repeatable tests.
+    says of this end.  ``capture`` is the name of a file for the packets, pcap or (``.pcapng``)
+    pcapng, or a `PacketCapture`.  ``rng`` is for repeatable tests.
 
     Raises `BadInitError` for an INIT of the peer's of which nothing can come, `HandshakeFailed` on
     entering if there will be no association, and `AssociationError` on leaving normally if something
     that was sent could not be delivered.
     """
-    association = make_association(
-        channel,
-        client=client,
-        config=config,
-        data_channels=data_channels,
-        plain_messages=plain_messages,
-        max_message_size=max_message_size,
-        shutdown_timeout=shutdown_timeout,
-        rng=ENTROPY if rng is None else rng,
+    if inits is not None:  # before anything is begun
+        local_setup(inits[0], config)
+        read_init(inits[1])
+    opened = capture_of(capture)
+    try:
+        association = make_association(
+            channel,
+            client=client,
+            config=config,
+            data_channels=data_channels,
+            plain_messages=plain_messages,
+            max_message_size=max_message_size,
+            shutdown_timeout=shutdown_timeout,
+            rng=ENTROPY if rng is None else rng,
+            capture=opened,
+        )
+    except BaseException:
+        if opened is not None and opened is not capture:
+            opened.close()
+        raise
+    return AssociationManager(
+        association,
+        connect=client if connect is None else connect,
+        inits=inits,
+        capture=(opened, capture),
     )
-    connect = client if connect is None else connect
-    return AssociationManager(association, connect=connect, inits=inits)
 
 
 def make_init(config: Config = DEFAULT_CONFIG, *, rng: random.Random | None = None) -> bytes:
@@ -190,6 +207,7 @@ def make_association(
     shutdown_timeout: float,
     rng: random.Random,
     pads_probes: bool = True,
+    capture: PacketCapture | None = None,
 ) -> Association:
     """An association that an `AssociationManager` can bring to life.
 
@@ -211,4 +229,5 @@ def make_association(
         max_message_size=max_message_size,
         shutdown_timeout=shutdown_timeout,
         peer_address=getattr(transport, "remote_address", None),
+        capture=capture,
     )

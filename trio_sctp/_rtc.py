@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final, NoReturn, final
 
@@ -20,6 +20,7 @@ from trio.lowlevel import enable_ki_protection
 
 from ._association import Association
 from ._background import BackgroundNursery
+from ._capture import CaptureTarget, PacketCapture, captured
 from ._core.config import Config
 from ._dtls_transport import DtlsTransport
 from ._open_association import DEFAULT_SHUTDOWN_TIMEOUT, ENTROPY, make_association, make_init
@@ -76,6 +77,7 @@ class RtcOptions:
     max_half_open: int = 1000
     max_datagram_size: int = DEFAULT_MAX_DATAGRAM_SIZE
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT
+    capture: PacketCapture | None = None
     rng: Random = ENTROPY
 
 
@@ -109,6 +111,7 @@ async def open_rtc_endpoint(
     max_half_open: int = 1000,
     max_datagram_size: int = DEFAULT_MAX_DATAGRAM_SIZE,
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
+    capture: CaptureTarget | None = None,
     rng: Random | None = None,
 ) -> AsyncIterator[RtcEndpoint]:
     """A WebRTC endpoint at UDP ``port``, as an async context manager.
@@ -163,7 +166,8 @@ async def open_rtc_endpoint(
     )
     sockets = await RtcSockets.bind(port, host, dont_fragment=config.path_mtu_discovery)
     try:
-        async with BackgroundNursery() as nursery:
+        async with captured(capture) as opened, BackgroundNursery() as nursery:
+            options = replace(options, capture=opened)
             endpoint = RtcEndpoint(sockets, nursery, certificate or Certificate.generate(), options)
             endpoint._start()
             try:
@@ -303,6 +307,7 @@ class RtcEndpoint:
             plain_messages=options.plain_messages,
             max_message_size=remote.max_message_size,
             shutdown_timeout=options.shutdown_timeout,
+            capture=options.capture,
             rng=options.rng,
             pads_probes=False,  # werift ends by a chunk that it does not know
         )

@@ -14,6 +14,7 @@ from typing import Final, NoReturn, TypeAlias, final
 import trio
 
 from ._association import Association
+from ._capture import CaptureTarget
 from ._core.config import Config
 from ._errors import HandshakeFailed, comes_from
 from ._open_association import DEFAULT_SHUTDOWN_TIMEOUT
@@ -57,6 +58,7 @@ async def serve_rtc(
     max_half_open: int = 1000,
     max_datagram_size: int = DEFAULT_MAX_DATAGRAM_SIZE,
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
+    capture: CaptureTarget | None = None,
     rng: Random | None = None,
     task_status: trio.TaskStatus[RtcServer] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
@@ -90,6 +92,7 @@ async def serve_rtc(
             max_half_open=max_half_open,
             max_datagram_size=max_datagram_size,
             shutdown_timeout=shutdown_timeout,
+            capture=capture,
             rng=rng,
         ) as endpoint,
         trio.open_nursery() as nursery,

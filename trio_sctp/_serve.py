@@ -16,6 +16,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._association import Association
+from ._capture import CaptureTarget, captured
 from ._core.association import Association as CoreAssociation
 from ._core.config import Config
 from ._core.endpoint import Endpoint
@@ -52,6 +53,7 @@ async def serve_udp(
     max_message_size: int | None = None,
     max_associations: int = DEFAULT_MAX_ASSOCIATIONS,
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
+    capture: CaptureTarget | None = None,
     rng: random.Random | None = None,
     task_status: trio.TaskStatus[UdpEndpoint] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
@@ -71,9 +73,10 @@ async def serve_udp(
     Never returns; when it is cancelled, the peers are told by an ABORT.  Raises `OSError` if the
     port cannot be bound.
     """
-    async with await UDPSocket.bind(
-        port, host=host, dont_fragment=config.path_mtu_discovery
-    ) as socket:
+    async with (
+        await UDPSocket.bind(port, host=host, dont_fragment=config.path_mtu_discovery) as socket,
+        captured(capture) as opened,
+    ):
 
         def make_association(core: CoreAssociation, share: SocketShare) -> Association:
             return Association(
@@ -85,6 +88,7 @@ async def serve_udp(
                 max_message_size=max_message_size,
                 shutdown_timeout=shutdown_timeout,
                 peer_address=share.address,
+                capture=opened,
             )
 
         endpoint = Endpoint(

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from ._association import Association
+from ._capture import CaptureTarget
 from ._core.config import Config
 from ._open_association import DEFAULT_CONFIG, DEFAULT_SHUTDOWN_TIMEOUT, open_association
 from ._udp_socket import ConnectedUDPSocket
@@ -32,6 +33,7 @@ async def open_udp_association(
     plain_messages: bool | None = None,
     max_message_size: int | None = None,
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
+    capture: CaptureTarget | None = None,
     rng: random.Random | None = None,
 ) -> AsyncIterator[Association]:
     """An association with the peer at ``host``, UDP ``port``, as an async context manager.
@@ -59,6 +61,7 @@ async def open_udp_association(
             plain_messages=plain_messages,
             max_message_size=max_message_size,
             shutdown_timeout=shutdown_timeout,
+            capture=capture,
             rng=rng,
         )
     except BaseException:

@@ -43,6 +43,7 @@ from ._core.events import (
     PathMtuChanged as PathMtuChanged,
     PeerError as PeerError,
     PeerShutdown as PeerShutdown,
+    RoundTripMeasured as RoundTripMeasured,
     SendBufferDrained as SendBufferDrained,
     StreamDelivered as StreamDelivered,
     StreamsChanged as StreamsChanged,

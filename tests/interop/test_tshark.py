@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 from pathlib import Path
@@ -54,6 +55,32 @@ async def live(log: PacketLog) -> None:
         await unordered.send(b"x" * 5000)
         await (await client.listen().accept()).receive()
         await trio.sleep(5)  # heartbeats
+
+
+async def test_text2pcap_makes_a_capture_of_the_debug_log(
+    tmp_path: Path, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a program has logged, ``%(message)s`` alone, with directions and times."""
+    if shutil.which("text2pcap") is None:
+        missing_peer("text2pcap is not installed (Debian: apt-get install wireshark-common)")
+    with caplog.at_level(logging.DEBUG, logger="trio_sctp.packets"):
+        async with open_association_pair(delay=0.25) as (client, _), client.open_channel("log"):
+            pass
+    lines = [record.getMessage() for record in caplog.records]
+    text, capture = tmp_path / "packets.log", tmp_path / "packets.pcapng"
+    text.write_text("".join(f"{line}\n" for line in lines))
+    command = ["text2pcap", "-q", "-n", "-D", "-t", "%H:%M:%S.%f", "-l", "248", text, capture]
+    await trio.run_process(list(map(str, command)), capture_stdout=True, capture_stderr=True)
+    fields = ("sctp.chunk_type", "frame.time_relative", "frame.p2p_dir", "sctp.checksum.status")
+    columns = [option for field in fields for option in ("-e", field)]
+    rows = [row.split("\t") for row in tshark(capture, "-T", "fields", *columns).splitlines()]
+    assert len(rows) == len(lines)
+    # both ends log what they send and what they receive
+    assert [row[0] for row in rows[:2]] == [str(INIT)] * 2
+    assert [row[2] for row in rows[:2]] == ["0", "1"], "sent, received"
+    assert [float(row[1]) for row in rows[:2]] == pytest.approx([0, 0.25], abs=1e-4)
+    assert {row[3] for row in rows} == {GOOD}
+    assert len(rows) > 20
 
 
 async def die(log: PacketLog) -> None:

@@ -120,6 +120,7 @@ class Association:
         self._send_queue = SendQueue(config.stream_scheduler)
         self._events: deque[Event] = deque()
         self._send_buffer_used = False
+        self._last_statistics: AssociationStatistics | None = None
         self._expect(0, 0)
         self._timers: list[tuple[Timer, Callable[[float], None]]] = []
 
@@ -331,10 +332,15 @@ class Association:
             self.abort_with(UserInitiatedAbort(reason))
 
     def request_heartbeat(self, *, now: float) -> None:
-        """Send a HEARTBEAT now (RFC 9260 §11.1.10); `LocalProtocolError` before ESTABLISHED."""
+        """Send a HEARTBEAT now (RFC 9260 §11.1.10); `LocalProtocolError` before ESTABLISHED.
+
+        A `RoundTripMeasured` event tells of the answer.  While one is on its way there is no second.
+        """
         if self.tcb is None or self.state not in SENDING:
             raise LocalProtocolError(f"heartbeat: the association is {self._described_state()}")
-        self._send_heartbeat(self.tcb.heartbeat.request(now))
+        chunk = self.tcb.heartbeat.request(now)
+        if chunk is not None:
+            self._send_heartbeat(chunk)
 
     def set_stream_priority(self, stream_id: int, priority: int) -> None:
         """The stream's priority is this from now on, also for what waits (RFC 8260 §3.4, §3.6).
@@ -550,6 +556,8 @@ class Association:
 
     def statistics(self) -> AssociationStatistics:
         """A snapshot in the terms of RFC 6458 §8.2."""
+        if self._last_statistics is not None:
+            return self._last_statistics.after_the_end(self)
         return AssociationStatistics.of(self)
 
     # -- changes of state, for the procedures in `receive` and `setup` ------------------------------
@@ -658,6 +666,7 @@ class Association:
         self._send_queue.policies.lose_all()
         self._tell_of_sending()
         self._events.append(AssociationClosed(reason, causes, self.undelivered_messages))
+        self._last_statistics = AssociationStatistics.of(self)
         self.ended = True
         self._stop()
         self._send_queue.clear()

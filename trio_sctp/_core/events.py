@@ -29,6 +29,7 @@ __all__ = [
     "PathMtuChanged",
     "PeerError",
     "PeerShutdown",
+    "RoundTripMeasured",
     "SendBufferDrained",
     "StreamDelivered",
     "StreamsChanged",
@@ -162,6 +163,20 @@ class PathMtuChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundTripMeasured:
+    """The peer has answered a HEARTBEAT, one that was due or one that the program asked for.
+
+    Data measures round trips as well, and is not told of each time: see the statistics.
+    """
+
+    round_trip: float
+    """Seconds."""
+    srtt: float
+    """The smoothed round trip after it."""
+    rto: float
+
+
+@dataclass(frozen=True, slots=True)
 class BufferedAmountLow:
     """The unsent bytes of a stream fell to its low-water mark."""
 
@@ -219,6 +234,7 @@ Event: TypeAlias = (
     | StreamsChanged
     | AssociationReset
     | PathMtuChanged
+    | RoundTripMeasured
     | BufferedAmountLow
     | SendBufferDrained
     | StreamDelivered

@@ -86,8 +86,13 @@ class Heartbeat:
         self.interval_timer.start(now, self._period())
         return self.request(now)
 
-    def request(self, now: float) -> bytes:
-        """A HEARTBEAT chunk to send now (REQUEST HEARTBEAT, RFC 9260 §11.1.10)."""
+    def request(self, now: float) -> bytes | None:
+        """A HEARTBEAT chunk to send now (REQUEST HEARTBEAT, RFC 9260 §11.1.10).
+
+        None if one is on its way, whose answer will do: each would make those before it worthless.
+        """
+        if self.ack_timer.running:
+            return None
         self._nonce = self._rng.randbytes(NONCE_LENGTH)
         self._sent_at = now
         self.path_used_at = now
@@ -98,14 +103,15 @@ class Heartbeat:
         """No acknowledgement within an RTO: back off (the caller counts the error)."""
         self._rto.back_off()
 
-    def take_ack(self, chunk: HeartbeatAck, now: float) -> bool:
-        """True if it answers the outstanding HEARTBEAT; the round trip is measured then."""
+    def take_ack(self, chunk: HeartbeatAck, now: float) -> float | None:
+        """The round trip that was measured if it answers the outstanding HEARTBEAT, else None."""
         if not self._nonce or chunk.value != HeartbeatInfo(self._nonce).encode():
-            return False
+            return None
         self._nonce = b""
         self.ack_timer.stop()
-        self._rto.observe(now - self._sent_at)
-        return True
+        round_trip = now - self._sent_at
+        self._rto.observe(round_trip)
+        return round_trip
 
     def _draw_jitter(self) -> None:
         """Once for each period: what the RTO is multiplied by."""

@@ -34,7 +34,7 @@ from .._wire.chunks import (
     UnknownChunk,
 )
 from .._wire.error_causes import ProtocolViolation, StaleCookie, UnrecognizedChunkType
-from .events import CloseReason, PeerError, PeerShutdown
+from .events import CloseReason, PeerError, PeerShutdown, RoundTripMeasured
 from .out_of_the_blue import answer_out_of_the_blue
 from .setup import STOP, on_cookie_ack, on_cookie_echo, on_init, on_init_ack, on_stale_cookie
 from .states import OPEN, RECEIVING, SENDING, SETTING_UP, UP, State
@@ -188,9 +188,11 @@ def _on_heartbeat_ack(
     a: Association, chunk: HeartbeatAck, header: PacketHeader, now: float
 ) -> None:
     assert a.tcb is not None
-    if a.tcb.heartbeat.take_ack(chunk, now):
+    round_trip = a.tcb.heartbeat.take_ack(chunk, now)
+    if round_trip is not None:
         a.tcb.error_count = 0  # §8.1
         a.counters.heartbeats_acknowledged += 1
+        a.add_event(RoundTripMeasured(round_trip, a.rto.srtt or round_trip, a.rto.rto))
     elif a.tcb.path_mtu_discovery.take_ack(chunk, now):
         a.tcb.error_count = 0  # RFC 8899 §6.2.1.2
         a.follow_path_mtu()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from .._wire.data_chunks import DATA_HEADER_SIZE, I_DATA_HEADER_SIZE
+from .._wire.packet import COMMON_HEADER_SIZE
 from .path_mtu import DiscoveryState
 
 if TYPE_CHECKING:
@@ -34,27 +36,41 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class AssociationStatistics:
-    """A snapshot of an association (SCTP_STATUS, RFC 6458 §8.2.1).  Sizes in bytes, times in seconds."""
+    """A snapshot of an association (SCTP_STATUS, RFC 6458 §8.2.1).  Sizes in bytes, times in seconds.
+
+    What RFC 6458 and W3C's RTCSctpTransportStats call by another name says so.  After the end of the
+    association all but ``state`` and what is counted is as it was then.
+    """
 
     state: str
     peer_rwnd: int
-    """The peer's receiver window as we believe it to be (sstat_rwnd)."""
+    """The peer's receiver window as we believe it to be (sstat_rwnd, receiverWindow)."""
     a_rwnd: int
     """Our own window as we would advertise it now."""
+    held_bytes: int
+    """What data that has come and was not taken yet uses up of our window (sstat_penddata counts
+    chunks)."""
     unacked_chunks: int
-    """DATA chunks sent and not acknowledged (sstat_unackdata)."""
+    """DATA chunks sent and not acknowledged (sstat_unackdata, unackData)."""
     unsent_bytes: int
     """User data that waits to be sent for the first time."""
     flight_size: int
     outbound_streams: int
+    """sstat_outstrms."""
     inbound_streams: int
+    """sstat_instrms."""
     cwnd: int
+    """spinfo_cwnd, congestionWindow."""
     ssthresh: int
     srtt: float | None
+    """spinfo_srtt, smoothedRoundTripTime."""
     rttvar: float | None
     rto: float
+    """spinfo_rto."""
     path_mtu: int
-    """The largest packet at present (spinfo_mtu)."""
+    """The largest packet at present (spinfo_mtu, mtu)."""
+    fragmentation_point: int
+    """User data that fits into one packet (sstat_fragmentation_point)."""
     path_mtu_state: str
     """Of path MTU discovery, in the words of RFC 8899 §5.2."""
     path_mtu_probes_sent: int
@@ -85,10 +101,13 @@ class AssociationStatistics:
         queue = tcb.retransmission_queue if tcb else None
         receiver = tcb.data_receiver if tcb else None
         discovery = tcb.path_mtu_discovery if tcb else None
+        interleaving = association.capabilities.interleaving
+        data_header = I_DATA_HEADER_SIZE if interleaving else DATA_HEADER_SIZE
         return cls(
             state=association.state.value,
             peer_rwnd=queue.peer_rwnd if queue else 0,
             a_rwnd=receiver.a_rwnd if receiver else association.config.a_rwnd,
+            held_bytes=receiver.charge if receiver else 0,
             unacked_chunks=queue.outstanding_count if queue else 0,
             unsent_bytes=association.total_unsent_bytes,
             flight_size=queue.flight_size if queue else 0,
@@ -100,6 +119,7 @@ class AssociationStatistics:
             rttvar=rto.rttvar if rto.srtt is not None else None,
             rto=rto.rto,
             path_mtu=association.path_mtu,
+            fragmentation_point=association.path_mtu - COMMON_HEADER_SIZE - data_header,
             path_mtu_state=(discovery.state if discovery else DiscoveryState.DISABLED).value,
             path_mtu_probes_sent=discovery.probes_sent if discovery else 0,
             path_mtu_probes_lost=discovery.probes_lost if discovery else 0,
@@ -117,6 +137,19 @@ class AssociationStatistics:
             messages_abandoned_sent=association.policies.abandoned_sent,
             heartbeats_sent=counters.heartbeats_sent,
             heartbeats_acknowledged=counters.heartbeats_acknowledged,
+            dropped=dict(counters.dropped),
+        )
+
+    def after_the_end(self, association: Association) -> AssociationStatistics:
+        """The same, taken when the association ended, with what has been counted since."""
+        counters = association.counters
+        return replace(
+            self,
+            state=association.state.value,
+            packets_sent=counters.packets_sent,
+            packets_received=counters.packets_received,
+            bytes_sent=counters.bytes_sent,
+            bytes_received=counters.bytes_received,
             dropped=dict(counters.dropped),
         )
 

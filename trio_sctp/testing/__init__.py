@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._capture import PacketCapture as PacketCapture
+from .._capture import PacketCapture as PacketCapture
 from ._captured_transport import CapturedTransport as CapturedTransport
 from ._emulated_link import (
     BurstLoss as BurstLoss,

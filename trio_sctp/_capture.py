@@ -2,20 +2,27 @@
 
 What an association sends and receives inside DTLS cannot be captured from outside.  `PacketCapture`
 is fed from within and writes link type 248 (SCTP without IP), so that packets of a test in virtual
-time or of an encrypted association decode like any others.
+time or of an encrypted association decode like any others.  What opens associations takes one, or the
+name of a file for one, as ``capture=``.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from os import PathLike, fspath
 from types import TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, Literal, Self, TypeAlias
 
 import trio
 
-__all__ = ["PacketCapture"]
+__all__ = ["CaptureTarget", "PacketCapture", "capture_of", "captured", "finish_capture"]
+
+LOGGER = logging.getLogger("trio_sctp.capture")
 
 LINKTYPE_SCTP = 248
 SNAP_LENGTH = 262144
@@ -151,6 +158,53 @@ class PacketCapture:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+CaptureTarget: TypeAlias = str | PathLike[str] | PacketCapture
+"""Where packets are captured to: a file of that name, or a capture that the program has opened."""
+
+
+def capture_of(target: CaptureTarget | None) -> PacketCapture | None:
+    """The capture that a ``capture=`` argument means; with the time of day if it is a new one.
+
+    `finish_capture` has to follow.  Raises `OSError` if the file cannot be made.
+    """
+    if target is None or isinstance(target, PacketCapture):
+        return target
+    return PacketCapture(target, epoch=time_of_day())
+
+
+_EPOCH: trio.lowlevel.RunVar[float] = trio.lowlevel.RunVar("epoch of trio_sctp's captures")
+
+
+def time_of_day() -> float:
+    """What is to be added to trio's time to get the time of day: one value for all that compare."""
+    try:
+        return _EPOCH.get()
+    except LookupError:
+        epoch = time.time() - trio.current_time()
+        _EPOCH.set(epoch)
+        return epoch
+
+
+async def finish_capture(capture: PacketCapture | None, target: CaptureTarget | None) -> None:
+    """Close a capture that `capture_of` has opened.  What could not be written is logged."""
+    if capture is None or capture is target:
+        return
+    try:
+        await capture.aclose()
+    except (OSError, ValueError) as error:
+        LOGGER.warning("%r is not complete: %s", capture, error)
+
+
+@asynccontextmanager
+async def captured(target: CaptureTarget | None) -> AsyncIterator[PacketCapture | None]:
+    """The capture that a ``capture=`` argument means, for the time of a server."""
+    capture = capture_of(target)
+    try:
+        yield capture
+    finally:
+        await finish_capture(capture, target)
 
 
 def _pcap_header() -> bytes:
