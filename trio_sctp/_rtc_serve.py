@@ -132,23 +132,30 @@ class RtcServer:
     def statistics(self) -> RtcStatistics:
         return self._endpoint.statistics()
 
-    async def answer(self, offer: str, *, trickle: bool = False) -> RtcPeer:
+    async def answer(
+        self, offer: str, *, trickle: bool = False, handler: Handler | None = None
+    ) -> RtcPeer:
         """Serve the peer that made this offer (SDP); send it the ``local_description`` of what comes
         back.  As `RtcEndpoint.answer`, but that the peer is entered here.
-        """
-        return self._serve_soon(await self._endpoint.answer(offer, trickle=trickle))
 
-    async def offer(self, *, trickle: bool = False) -> RtcPeer:
+        ``handler`` takes the place of the server's for this peer: `functools.partial` can give it what
+        signalling knows, such as who has logged in.
+        """
+        peer = await self._endpoint.answer(offer, trickle=trickle)
+        return self._serve_soon(peer, handler)
+
+    async def offer(self, *, trickle: bool = False, handler: Handler | None = None) -> RtcPeer:
         """Serve a peer that answers the ``local_description`` of what comes back; give its answer to
-        ``accept_answer`` within two minutes.
+        ``accept_answer`` within two minutes.  ``handler`` is as in `answer`.
         """
-        return self._serve_soon(await self._endpoint.offer(trickle=trickle))
+        return self._serve_soon(await self._endpoint.offer(trickle=trickle), handler)
 
-    def _serve_soon(self, peer: RtcPeer) -> RtcPeer:
-        self._nursery.start_soon(self._serve, peer, name=f"handler of {peer!r}")
+    def _serve_soon(self, peer: RtcPeer, handler: Handler | None) -> RtcPeer:
+        handler = handler or self._handler
+        self._nursery.start_soon(self._serve, peer, handler, name=f"handler of {peer!r}")
         return peer
 
-    async def _serve(self, peer: RtcPeer) -> None:
+    async def _serve(self, peer: RtcPeer, handler: Handler) -> None:
         association: Association | None = None
         with trio.move_on_after(OFFER_LIFETIME) as unanswered:
             await peer.connected()
@@ -158,7 +165,7 @@ class RtcServer:
             return
         try:
             async with peer as association:
-                await self._handler(association)
+                await handler(association)
         except Exception as error:
             if association is None:
                 expected = isinstance(error, (HandshakeFailed, trio.ClosedResourceError))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import re
 import signal
 import struct
 import sys
@@ -94,6 +96,39 @@ async def test_webrtc_echo() -> None:
             assert (await server.line()).endswith(": connected")
             assert (await server.line()).endswith(": channel 'first'")
         assert "error" in await post_json(url + "/offer", {"type": "offer", "sdp": "nonsense"})
+
+
+async def test_webrtc_workers() -> None:
+    """Each answers offers with a port of its own; one that is killed is replaced."""
+    path = str(EXAMPLES / "webrtc_workers.py")
+    async with program(sys.executable, path, "--workers", "2", "--port", "0") as server:
+        url = (await server.line()).partition(",")[0]
+        workers = dict([worker_and_port(await server.line()) for _ in range(2)])
+        first = await who_echoes(url)
+        taken = {port: pid for pid, port in workers.items()}[first]
+        os.kill(taken, signal.SIGKILL)
+        del workers[taken]
+        pid, port = worker_and_port(await server.line())
+        assert pid not in workers
+        assert await who_echoes(url) in {port, *workers.values()}
+        server.process.send_signal(signal.SIGINT)
+        assert await server.everything() == ""
+        assert server.process.returncode == 0
+
+
+async def who_echoes(url: str) -> int:
+    """The port of the worker that answers."""
+    async with connected(url + "/offer") as association, association.open_channel() as channel:
+        await channel.send("hello")
+        assert await channel.receive() == "hello"
+        assert isinstance(association.peer_address, tuple)
+        return int(association.peer_address[1])
+
+
+def worker_and_port(line: str) -> tuple[int, int]:
+    found = re.fullmatch(r"process (\d+): UDP port (\d+)", line)
+    assert found is not None
+    return int(found[1]), int(found[2])
 
 
 async def test_chat_room() -> None:

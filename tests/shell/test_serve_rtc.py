@@ -81,6 +81,33 @@ async def test_a_handler_that_returns_closes_its_peer_and_no_other() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_peer_may_have_a_handler_of_its_own() -> None:
+    async def greet(name: str, association: Association) -> None:
+        channel = await association.listen().accept()
+        await channel.send(f"hello {name}")
+
+    async with trio.open_nursery() as nursery:
+        server = await start(nursery)
+        async with open_rtc_endpoint(host=HOST) as endpoint:
+            for name in ("Ada", "Grace"):
+                calling = await endpoint.offer()
+                called = await server.answer(
+                    calling.local_description, handler=partial(greet, name)
+                )
+                calling.accept_answer(called.local_description)
+                async with calling as association, association.open_channel() as channel:
+                    await channel.send("")
+                    assert await channel.receive() == f"hello {name}"
+            calling = await server.offer(handler=partial(greet, "you"))
+            called = await endpoint.answer(calling.local_description)
+            calling.accept_answer(called.local_description)
+            async with called as association, association.open_channel() as channel:
+                await channel.send("")
+                assert await channel.receive() == "hello you"
+        await visit(server)  # the others have the server's
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_a_handler_raises_ends_the_server() -> None:
     async def fail(association: Association) -> None:
         raise Oops
