@@ -20,7 +20,7 @@ from .._wire.tlv import DecodeError
 from .association import Association
 from .config import Config
 from .errors import LocalProtocolError
-from .handshake import PacketHeader, Responder
+from .handshake import MALFORMED, PacketHeader, Responder, malformed_init_tag
 from .out_of_the_blue import answer_out_of_the_blue
 from .statistics import Counters, EndpointStatistics
 
@@ -230,12 +230,20 @@ class Endpoint:
         if isinstance(first, Init) and header.verification_tag == 0 and len(chunks) == 1:
             self._answer(address, self._answer_init(header, first, address, now))
         elif header.verification_tag == 0:
-            self.counters.drop("wrong verification tag")
+            self._refuse_malformed(header, first, address)
         elif isinstance(first, CookieEcho):
             return self._accept(header, first, address, now)
         else:
             self._answer_out_of_the_blue(header, chunks, address)
         return None
+
+    def _refuse_malformed(
+        self, header: PacketHeader, chunk: Chunk | None, address: Address
+    ) -> None:
+        tag = malformed_init_tag(chunk)
+        self.counters.drop("malformed INIT" if tag else "wrong verification tag")
+        if tag:
+            self._answer(address, _packet(header, tag, Abort((MALFORMED,)).encode()))
 
     def _answer_init(
         self, header: PacketHeader, init: Init, address: Address, now: float

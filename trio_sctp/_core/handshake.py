@@ -12,13 +12,14 @@ import enum
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .._wire.chunks import Abort, Error, Init, InitAck
+from .._wire.chunks import Abort, Chunk, Error, Init, InitAck, MalformedChunk
 from .._wire.error_causes import (
     ErrorCause,
     InvalidMandatoryParameter,
     MissingMandatoryParameter,
+    ProtocolViolation,
     StaleCookie,
     UnrecognizedParameters,
     UnresolvableAddress,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CookieAction",
+    "MALFORMED",
     "Initiator",
     "PacketHeader",
     "PeerSetup",
@@ -52,12 +54,14 @@ __all__ = [
     "cookie_action",
     "init_fault",
     "init_of",
+    "malformed_init_tag",
     "random_tag",
     "refusal",
     "split_unknown",
 ]
 
 MINIMUM_A_RWND = 1500  # RFC 9260 §3.3.2
+_FIXED_PART: Final = 16
 
 
 class PacketHeader(NamedTuple):
@@ -166,6 +170,25 @@ def ignores_what_it_does_not_know(cookie: bytes) -> bool:
     programs.
     """
     return cookie.startswith((b"dcSCTP00", b"KAME-BSD"))
+
+
+MALFORMED: Final = ProtocolViolation(b"malformed INIT")
+
+
+def malformed_init_tag(chunk: Chunk | None) -> int:
+    """The Initiate Tag of an INIT or INIT ACK whose parameters make no sense; otherwise 0.
+
+    RFC 9260 §5.1: it should be answered by an ABORT, as all that no association can come of.  One that
+    is cut short is dropped (§6.10).
+    """
+    if (
+        isinstance(chunk, MalformedChunk)
+        and chunk.type in (Init.type, InitAck.type)
+        and chunk.whole
+        and len(chunk.value) >= _FIXED_PART
+    ):
+        return int.from_bytes(chunk.value[:4])
+    return 0
 
 
 def find_cookie(init_ack: InitAck) -> bytes | None:

@@ -36,7 +36,16 @@ from .._wire.chunks import (
 from .._wire.error_causes import ProtocolViolation, StaleCookie, UnrecognizedChunkType
 from .events import CloseReason, PeerError, PeerShutdown, RoundTripMeasured
 from .out_of_the_blue import answer_out_of_the_blue
-from .setup import STOP, on_cookie_ack, on_cookie_echo, on_init, on_init_ack, on_stale_cookie
+from .setup import (
+    STOP,
+    on_cookie_ack,
+    on_cookie_echo,
+    on_init,
+    on_init_ack,
+    on_malformed_init,
+    on_malformed_init_ack,
+    on_stale_cookie,
+)
 from .states import OPEN, RECEIVING, SENDING, SETTING_UP, UP, State
 
 if TYPE_CHECKING:
@@ -97,7 +106,7 @@ def receive_foreign_tag(
     if isinstance(first, Init) and header.verification_tag == 0 and len(chunks) == 1:
         on_init(a, first, header, now)  # rule A
     elif header.verification_tag == 0:
-        a.counters.drop("wrong verification tag")
+        on_malformed_init(a, first, header)
     elif isinstance(first, CookieEcho):  # rule D
         if on_cookie_echo(a, first, header, now) is not STOP:
             receive_chunks(a, header, chunks[1:], now)
@@ -239,6 +248,8 @@ def _on_misplaced_init(a: Association, chunk: Init, header: PacketHeader, now: f
 
 def _on_malformed(a: Association, chunk: MalformedChunk, header: PacketHeader, now: float) -> bool:
     a.counters.drop("malformed chunk")
+    if a.state is State.COOKIE_WAIT:
+        on_malformed_init_ack(a, chunk, header)
     return STOP
 
 

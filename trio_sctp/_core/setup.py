@@ -11,7 +11,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from .._wire.chunks import Abort, CookieAck, CookieEcho, Init, InitAck
+from .._wire.chunks import (
+    Abort,
+    Chunk,
+    CookieAck,
+    CookieEcho,
+    Init,
+    InitAck,
+    MalformedChunk,
+)
 from .._wire.error_causes import (
     CookieReceivedWhileShuttingDown,
     ErrorCause,
@@ -22,6 +30,7 @@ from .._wire.error_causes import (
 from .._wire.packet import COMMON_HEADER_SIZE
 from .events import AssociationRestarted, CloseReason
 from .handshake import (
+    MALFORMED,
     MINIMUM_A_RWND,
     CookieAction,
     LocalSetup,
@@ -30,6 +39,7 @@ from .handshake import (
     cookie_action,
     ignores_what_it_does_not_know,
     init_fault,
+    malformed_init_tag,
     refusal,
 )
 from .states import SETTING_UP, State
@@ -38,7 +48,16 @@ if TYPE_CHECKING:
     from .association import Association
     from .state_cookie import StateCookie
 
-__all__ = ["STOP", "on_cookie_ack", "on_cookie_echo", "on_init", "on_init_ack", "on_stale_cookie"]
+__all__ = [
+    "STOP",
+    "on_cookie_ack",
+    "on_cookie_echo",
+    "on_init",
+    "on_init_ack",
+    "on_malformed_init",
+    "on_malformed_init_ack",
+    "on_stale_cookie",
+]
 
 STOP: Final = True
 """A procedure's answer: the chunks behind this one are not processed."""
@@ -56,6 +75,22 @@ def on_init(a: Association, init: Init, header: PacketHeader, now: float) -> Non
         answer = a.responder.answer_init(header, init, now=now, local=local, peer=a.peer_address)
         if answer is not None:
             a.builder.add_packet(answer)
+
+
+def on_malformed_init(a: Association, chunk: Chunk | None, header: PacketHeader) -> None:
+    """A packet with the tag 0 that holds no INIT: one whose parameters make no sense is answered."""
+    tag = malformed_init_tag(chunk)
+    a.counters.drop("malformed INIT" if tag else "wrong verification tag")
+    if tag and not a.ended:
+        a.builder.answer(Abort((MALFORMED,)).encode(), tag, header)
+
+
+def on_malformed_init_ack(a: Association, chunk: MalformedChunk, header: PacketHeader) -> None:
+    """The same of an INIT ACK that we have waited for: no association can come of it."""
+    tag = malformed_init_tag(chunk)
+    if tag and chunk.type == InitAck.type:
+        a.builder.answer(Abort((MALFORMED,)).encode(), tag, header)
+        a.close(CloseReason.LOCAL_ABORT, (MALFORMED,))
 
 
 def _local_setup(a: Association) -> LocalSetup | None:

@@ -342,12 +342,14 @@ class MalformedChunk:
 
     `type` and `flags` are 0 where not even a chunk header was there.  `value` is what followed the
     header, cut at the end of the packet: the initiate tag of a malformed INIT can be read from it.
+    `whole` says that nothing is missing: what is there makes no sense.
     """
 
     type: int
     flags: int
     reason: str
     value: bytes = b""
+    whole: bool = False
 
 
 EncodableChunk: TypeAlias = (

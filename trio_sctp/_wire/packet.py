@@ -177,4 +177,4 @@ def _decode_any(packet: bytes, offset: int, end: int) -> tuple[Chunk, int]:
     try:
         return decode_chunk(kind, flags, value), offset + (length + 3 & ~3)
     except DecodeError as error:
-        return MalformedChunk(kind, flags, str(error), value), end
+        return MalformedChunk(kind, flags, str(error), value, whole=True), end
