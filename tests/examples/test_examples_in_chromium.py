@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -64,3 +65,14 @@ async def test_game_state() -> None:
         await other.until(f"Math.hypot(...players.get({me}).map((at) => at - 0.25)) < 0.02")
         before = await other.eval("latest")
         await other.until(f"latest > {before} + 60")
+
+
+async def test_the_page_in_the_manual() -> None:
+    """Its script, as it is, with the server of webrtc_echo.py."""
+    text = (ROOT / "docs" / "webrtc.md").read_text()
+    [script] = re.findall(r"^```js\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    async with two_pages("webrtc_echo.py") as (page, _):
+        await page.eval("globalThis.said = []; console.log = (text) => said.push(text); 0")
+        await page.eval(f"{script}; connect().then((pc) => {{ globalThis.called = pc; }})")
+        await page.until("said.includes('hello')")
+        await page.eval("called.close()")
