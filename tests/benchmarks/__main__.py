@@ -9,60 +9,104 @@ import argparse
 import dataclasses
 import json
 import os
+import platform
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from tests.benchmarks import bars, linearity, load, scale
 from tests.benchmarks.report import as_json, tables
-from tests.benchmarks.runner import Measurement, PythonStack, UsrsctpStack
-from tests.benchmarks.workloads import WORKLOADS
-from tests.support.live_peers import compile_c_peer
+from tests.benchmarks.runner import BenchmarkFailed, Measurement
+from tests.benchmarks.stacks import STACKS, open_stack
+from tests.benchmarks.workloads import WORKLOADS, Workload
 
-STACKS = ("trio_sctp", "usrsctp", "aiortc", "tcp")
-
-
-def open_stack(name: str, folder: Path, python: str | None) -> PythonStack | UsrsctpStack:
-    """Make a stack ready to run; `folder` takes what has to be built."""
-    if name == "usrsctp":
-        return UsrsctpStack(compile_c_peer(folder))
-    modules = {"trio_sctp": "trio_sctp_udp", "aiortc": "aiortc_udp", "tcp": "trio_tcp"}
-    return PythonStack(modules[name], python if name == "aiortc" else None)
+PARTS = ("transfers", "scale", "load", "linearity")
+Results = dict[str, dict[str, list[Measurement]]]
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--parts", default=",".join(PARTS), help="default: %(default)s")
     parser.add_argument("--stacks", default=",".join(STACKS), help="default: %(default)s")
     parser.add_argument("--workloads", default=",".join(WORKLOADS), help="default: %(default)s")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each transfer")
-    parser.add_argument("--reference", default="usrsctp", help="stack that ratios refer to")
-    parser.add_argument(
-        "--peer-python",
-        default=os.environ.get("TRIO_SCTP_PEER_PYTHON"),
-        help="interpreter that has aiortc, if not this one (TRIO_SCTP_PEER_PYTHON)",
-    )
+    parser.add_argument("--quick", action="store_true", help="2 runs of 1 second: a first look")
+    parser.add_argument("--reference", help="stack that ratios refer to")
     parser.add_argument("--json", type=Path, help="file for every measurement")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.runs, options.seconds = 2, 1.0
+    return options
+
+
+def turns(workloads: list[Workload], stacks: list[str]) -> Iterator[tuple[Workload, str]]:
+    """What is measured in each run: every stack with every workload that it has."""
+    for workload in workloads:
+        for name in stacks:
+            ours = name.startswith("trio_sctp")
+            if workload.path_mtu_discovery and name == "trio_sctp rtc":
+                continue  # over ICE it is off
+            if ours or not workload.needs_ours:
+                yield workload, name
+
+
+def measure(workloads: list[Workload], names: list[str], runs: int) -> Results:
+    """Results by workload and stack; a run that fails is told and counts for nothing."""
+    results: Results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        stacks = {name: open_stack(name, Path(folder)) for name in names}
+        for run in range(runs):
+            for workload, name in turns(workloads, names):
+                print(f"run {run + 1}: {workload.name} {name}", file=sys.stderr)
+                found = results.setdefault(workload.name, {}).setdefault(name, [])
+                try:
+                    found.append(stacks[name].run(workload))
+                except BenchmarkFailed as failure:
+                    print(failure, file=sys.stderr)
+    return results
+
+
+def transfers(options: argparse.Namespace) -> dict[str, Any]:
+    workloads = [
+        dataclasses.replace(WORKLOADS[name], seconds=options.seconds)
+        for name in options.workloads.split(",")
+    ]
+    results = measure(workloads, options.stacks.split(","), options.runs)
+    print(tables(results, options.reference), end="\n\n")
+    return as_json(results)
 
 
 def main(arguments: list[str]) -> None:
     options = parse(arguments)
-    workloads = [WORKLOADS[name] for name in options.workloads.split(",")]
-    names = options.stacks.split(",")
-    results: dict[str, dict[str, list[Measurement]]] = {
-        workload.name: {name: [] for name in names} for workload in workloads
+    results: dict[str, Any] = {"conditions": conditions()}
+    print(" · ".join(map(str, results["conditions"].values())), end="\n\n")
+    for part in options.parts.split(","):
+        if part == "transfers":
+            results[part] = transfers(options)
+        elif part == "linearity":
+            results[part] = linearity.measure_all(options.runs)
+            print(linearity.table(results[part]), end="\n\n")
+        else:
+            module, more = (scale, ()) if part == "scale" else (load, (options.seconds,))
+            found = module.measure_all(options.runs, *more)
+            print(module.table(found), end="\n\n")
+            results[part] = {name: dataclasses.asdict(one) for name, one in found.items()}
+        if options.json:
+            options.json.write_text(json.dumps(results, indent=1))
+    print(bars.table(bars.bars(results)))
+
+
+def conditions() -> dict[str, str]:
+    """What figures depend on besides the programs."""
+    return {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": f"{platform.system()} {platform.release()}",
+        "cores": f"{os.cpu_count()} cores",
+        "load": f"load average {os.getloadavg()[0]:.1f}",
     }
-    with tempfile.TemporaryDirectory() as folder:
-        stacks = {name: open_stack(name, Path(folder), options.peer_python) for name in names}
-        for run in range(options.runs):
-            for workload in workloads:
-                timed = dataclasses.replace(workload, seconds=options.seconds)
-                for name, stack in stacks.items():
-                    print(f"run {run + 1}: {workload.name} {name}", file=sys.stderr)
-                    results[workload.name][name].append(stack.run(timed))
-    print(tables(results, options.reference))
-    if options.json:
-        options.json.write_text(json.dumps(as_json(results), indent=2))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,20 @@
-"""The bars that this library has set itself: `python -m tests.benchmarks.bars`.
+"""The bars that this library has set itself: `python -m tests.benchmarks.bars RESULTS.json`.
 
-Each is measured beside what it refers to, in turns; the exit status tells whether all are met.
+`python -m tests.benchmarks --json RESULTS.json` writes the file.  The exit status tells whether all are
+met that could be told from it.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import os
+import json
 import sys
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
-from tests.benchmarks import scale
-from tests.benchmarks.report import medians
-from tests.benchmarks.runner import Measurement, PythonStack
-from tests.benchmarks.workloads import WORKLOADS
+from tests.benchmarks.linearity import PAIRS
 
 
 class Bar(NamedTuple):
@@ -33,68 +32,144 @@ class Bar(NamedTuple):
     def row(self) -> str:
         sign = "≥" if self.at_least else "≤"
         verdict = "met" if self.met else "**missed**"
-        return f"| {self.what} | {sign} {self.wanted:,.6g} | {self.measured:,.5g} | {verdict} |"
+        return f"| {self.what} | {sign} {self.wanted:,.6g} | {_short(self.measured)} | {verdict} |"
 
 
-Figures = Mapping[str, Mapping[str, float]]
-"""workload -> figure"""
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
-def transfer_bars(ours: Figures, aiortc: Figures) -> list[Bar]:
-    def ratio(workload: str, figure: str) -> float:
-        return ours[workload][figure] / aiortc[workload][figure]
+class Figures:
+    """Medians out of the results; `KeyError` where something was not measured."""
 
-    return [
-        Bar(
-            "16 KiB messages, MB/s over aiortc's",
-            ratio("bulk-16k", "megabytes_per_second"),
-            6,
-            True,
+    def __init__(self, results: dict[str, Any]) -> None:
+        self.results = results
+
+    def transfer(self, workload: str, stack: str, figure: str) -> float:
+        medians = self.results["transfers"][workload][stack]["median"]
+        if figure == "cpu_per_gb":
+            return float(medians["sender_cpu_per_gb"] + medians["receiver_cpu_per_gb"])
+        return float(medians[figure])
+
+    def ratio(self, workload: str, figure: str, ours: str, theirs: str) -> float:
+        return self.transfer(workload, ours, figure) / self.transfer(workload, theirs, figure)
+
+    def growth(self, first: str, second: str) -> float:
+        cost = self.results["linearity"]
+        return float(cost[second] / cost[first])
+
+    def of(self, part: str, name: str, figure: str) -> float:
+        return float(self.results[part][name][figure])
+
+
+RATE, CPU, MESSAGES = "megabytes_per_second", "cpu_per_gb", "messages_per_second"
+ROUND_TRIP = "rtt_median_us"
+
+RATIOS = (
+    ("16 KiB messages, MB/s over usrsctp's, floor", "bulk-16k", RATE, "usrsctp", 0.7),
+    ("16 KiB messages, MB/s over usrsctp's, goal", "bulk-16k", RATE, "usrsctp", 1.0),
+    ("16 KiB messages, CPU over usrsctp's, goal", "bulk-16k", CPU, "usrsctp", 1.0),
+    ("16 KiB messages, MB/s over aiortc's", "bulk-16k", RATE, "aiortc", 8.0),
+    ("round trip over aiortc's", "ping-64", ROUND_TRIP, "aiortc", 0.5),
+    ("round trip over a trio TCP stream's", "ping-64", ROUND_TRIP, "tcp", 2.5),
+)
+"""What it is, workload, figure, the stack it is compared with, and how it is to compare."""
+
+SECURE_RATIOS = (
+    ("whole stack, MB/s over libdatachannel's, floor", "bulk-16k", RATE, "libdatachannel", 0.7),
+    ("whole stack, MB/s over libdatachannel's, goal", "bulk-16k", RATE, "libdatachannel", 1.0),
+    ("whole stack, CPU over libdatachannel's, goal", "bulk-16k", CPU, "libdatachannel", 1.0),
+    ("whole stack, MB/s over aiortc's", "bulk-16k", RATE, "aiortc rtc", 5.0),
+    ("whole stack, round trip over aiortc's", "ping-64", ROUND_TRIP, "aiortc rtc", 0.5),
+)
+
+SPEEDS = (
+    ("64-byte messages a second", "small-64", "trio_sctp", 30_000),
+    ("64-byte messages a second, without waiting", "small-64-nowait", "trio_sctp", 60_000),
+    ("64-byte messages a second, whole stack", "small-64", "trio_sctp rtc", 8_000),
+)
+
+AMOUNTS = (
+    ("10,000 idle channels, MiB of the larger process", "scale", "channels", "client_mib", 100),
+    ("10,000 channels opened, s", "scale", "channels", "seconds", 5),
+    ("1,000 idle associations on a port, MiB", "scale", "associations", "server_mib", 200),
+    ("1,000 with a message a second, of a core", "load", "chatty", "server_share", 0.5),
+    ("1,000 with a message a second, MiB", "load", "chatty", "server_mib", 300),
+)
+
+
+def bars(results: dict[str, Any]) -> list[Bar]:
+    """All that can be told from the results."""
+    figures = Figures(results)
+    found: list[Bar] = []
+    for make in (_compared, _fast, _frugal):
+        for what, wanted, at_least, measure in make(figures):
+            with suppress(KeyError):  # it was not measured
+                found.append(Bar(what, measure(), wanted, at_least))
+    return found
+
+
+Candidate: TypeAlias = tuple[str, float, bool, Callable[[], float]]
+
+
+def _compared(figures: Figures) -> Iterator[Candidate]:
+    for ours, rows in (("trio_sctp", RATIOS), ("trio_sctp rtc", SECURE_RATIOS)):
+        for what, workload, figure, theirs, wanted in rows:
+            yield (
+                what,
+                wanted,
+                figure == RATE,
+                partial(figures.ratio, workload, figure, ours, theirs),
+            )
+    yield (
+        "DTLS, round trip over a trio TLS stream's",
+        1.5,
+        False,
+        partial(figures.ratio, "ping-64", ROUND_TRIP, "trio_sctp dtls", "tls"),
+    )
+    yield (
+        "path MTU discovered, MB/s over usrsctp's with 1200 bytes",
+        3.0,
+        True,
+        lambda: (
+            figures.transfer("bulk-16k-mtu", "trio_sctp", RATE)
+            / figures.transfer("bulk-16k", "usrsctp", RATE)
         ),
-        Bar("64-byte messages a second", ours["small-64"]["messages_per_second"], 15_000, True),
-        Bar("round trip, median over aiortc's", ratio("ping-64", "rtt_median_us"), 0.5, False),
-    ]
+    )
 
 
-def scale_bars(channels: scale.Scale, associations: scale.Scale) -> list[Bar]:
-    largest = max(channels.client_mib, channels.server_mib)
-    return [
-        Bar("10,000 idle channels, MiB of the larger process", largest, 100, False),
-        Bar("10,000 channels opened, s", channels.seconds, 5, False),
-        Bar("1,000 idle associations on a port, MiB", associations.server_mib, 200, False),
-    ]
+def _fast(figures: Figures) -> Iterator[Candidate]:
+    for what, workload, stack, wanted in SPEEDS:
+        yield what, wanted, True, partial(figures.transfer, workload, stack, MESSAGES)
+    yield (
+        "100 associations at full speed, slowest over mean",
+        0.5,
+        True,
+        partial(figures.of, "load", "greedy", "slowest_over_mean"),
+    )
 
 
-def measure_transfers(runs: int, seconds: float, python: str | None) -> tuple[Figures, Figures]:
-    stacks = PythonStack("trio_sctp_udp"), PythonStack("aiortc_udp", python)
-    results: list[dict[str, list[Measurement]]] = [{}, {}]
-    for _ in range(runs):
-        for name in ("bulk-16k", "small-64", "ping-64"):
-            timed = dataclasses.replace(WORKLOADS[name], seconds=seconds)
-            for stack, result in zip(stacks, results, strict=True):
-                result.setdefault(name, []).append(stack.run(timed))
-    ours, theirs = ({name: medians(m) for name, m in result.items()} for result in results)
-    return ours, theirs
+def _frugal(figures: Figures) -> Iterator[Candidate]:
+    for what, part, name, figure, most in AMOUNTS:
+        yield what, most, False, partial(figures.of, part, name, figure)
+    for first, second in PAIRS:
+        yield (
+            f"CPU for a byte, {second} over {first}",
+            1.2,
+            False,
+            partial(figures.growth, first, second),
+        )
+
+
+def table(found: list[Bar]) -> str:
+    head = "| bar | wanted | measured | |\n| --- | ---: | ---: | --- |\n"
+    return head + "\n".join(bar.row() for bar in found)
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.bars", description=__doc__)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each transfer")
-    parser.add_argument(
-        "--peer-python",
-        default=os.environ.get("TRIO_SCTP_PEER_PYTHON"),
-        help="interpreter that has aiortc, if not this one (TRIO_SCTP_PEER_PYTHON)",
-    )
-    options = parser.parse_args(arguments)
-    bars = transfer_bars(*measure_transfers(options.runs, options.seconds, options.peer_python))
-    bars += scale_bars(
-        scale.median_of([scale.measure("channels", scale.CHANNELS) for _ in range(3)]),
-        scale.median_of([scale.measure("associations", scale.ASSOCIATIONS) for _ in range(3)]),
-    )
-    print("| bar | wanted | measured | |\n| --- | ---: | ---: | --- |")
-    print("\n".join(bar.row() for bar in bars))
-    return 0 if all(bar.met for bar in bars) else 1
+    found = bars(json.loads(Path(arguments[0]).read_text()))
+    print(table(found))
+    return 0 if all(bar.met for bar in found) else 1
 
 
 if __name__ == "__main__":

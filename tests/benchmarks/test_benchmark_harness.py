@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
-from tests.benchmarks import scale
-from tests.benchmarks.__main__ import STACKS, open_stack
-from tests.benchmarks.bars import scale_bars, transfer_bars
+from tests.benchmarks import linearity, load, plots, scale
+from tests.benchmarks.__main__ import turns
+from tests.benchmarks.bars import bars, table
 from tests.benchmarks.report import as_json, medians, tables
 from tests.benchmarks.runner import Measurement
-from tests.benchmarks.workloads import WORKLOADS, Workload, round_trip_figures
-from tests.support.live_peers import python_with_aiortc
+from tests.benchmarks.stacks import STACKS, open_stack
+from tests.benchmarks.workloads import WORKLOADS, round_trip_figures
 
 
 def measured(rate: float | None, median: float | None = None) -> Measurement:
@@ -32,10 +35,10 @@ def measured(rate: float | None, median: float | None = None) -> Measurement:
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize("workload", ["bulk-16k", "ping-64"])
 def test_every_stack_runs(stack: str, workload: str, tmp_path: Path) -> None:
-    python = python_with_aiortc() if stack == "aiortc" else None
-    short = Workload(workload, WORKLOADS[workload].size, WORKLOADS[workload].ping, seconds=0.05)
-    result = open_stack(stack, tmp_path, python).run(short)
+    short = dataclasses.replace(WORKLOADS[workload], seconds=0.05)
+    result = open_stack(stack, tmp_path).run(short)
     assert result.peak_mib > 1
+    assert result.setup_ms
     if short.ping:
         assert result.rtt_median_us
         assert result.rtt_p99_us
@@ -43,6 +46,23 @@ def test_every_stack_runs(stack: str, workload: str, tmp_path: Path) -> None:
     else:
         assert result.megabytes_per_second
         assert result.sender_cpu_per_gb
+
+
+@pytest.mark.parametrize("workload", [name for name, w in WORKLOADS.items() if w.needs_ours])
+@pytest.mark.parametrize("stack", ["trio_sctp", "trio_sctp dtls"])
+def test_what_only_this_library_has_is_measured(stack: str, workload: str, tmp_path: Path) -> None:
+    short = dataclasses.replace(WORKLOADS[workload], seconds=0.05)
+    result = open_stack(stack, tmp_path).run(short)
+    assert result.messages_per_second
+
+
+def test_each_stack_is_measured_with_what_it_has() -> None:
+    pairs = [(w.name, stack) for w, stack in turns(list(WORKLOADS.values()), list(STACKS))]
+    assert ("small-64-nowait", "trio_sctp rtc") in pairs
+    assert ("small-64-nowait", "tcp") not in pairs
+    assert ("bulk-16k-mtu", "trio_sctp dtls") in pairs
+    assert ("bulk-16k-mtu", "trio_sctp rtc") not in pairs  # it is off over ICE
+    assert [stack for name, stack in pairs if name == "ping-64"] == list(STACKS)
 
 
 @pytest.mark.parametrize("name", ["channels", "associations"])
@@ -54,17 +74,65 @@ def test_scale_is_measured(name: str) -> None:
     assert f"| idle {name} | 20 |" in scale.table({name: scale.median_of([result])})
 
 
-def test_bars_can_be_missed() -> None:
-    figures = {
-        "bulk-16k": {"megabytes_per_second": 10.0},
-        "small-64": {"messages_per_second": 15_000.0},
-        "ping-64": {"rtt_median_us": 100.0},
+@pytest.mark.parametrize("name", ["chatty", "greedy"])
+def test_load_is_measured(name: str) -> None:
+    result = load.measure(name, 5, 1.5)
+    assert result.associations == 5
+    assert result.messages_per_second > 1
+    assert 0 < result.slowest_over_mean <= 1
+    assert f"| 5 {name} |" in load.table({name: load.median_of([result])})
+
+
+def test_linearity_is_measured() -> None:
+    base = linearity.Case("1 channel", total=linearity.MIB)
+    for case in (
+        base,
+        dataclasses.replace(base, channels=10),
+        dataclasses.replace(base, loss=0.05),
+    ):
+        result = linearity.run_here(case)
+        assert result["cpu_per_gb"] > 0
+        assert (result["resent"] > 0) == (case.loss > 0)
+    assert "| no loss |" in linearity.table(dict.fromkeys(linearity.CASES, 1.0))
+
+
+def results_of(stacks: tuple[str, ...], size: float) -> dict[str, Any]:
+    """As if each figure of each transfer were this."""
+    median = {
+        "megabytes_per_second": size,
+        "messages_per_second": size,
+        "rtt_median_us": size,
+        "cpu_us_per_message": size,
+        "sender_cpu_per_gb": size,
+        "receiver_cpu_per_gb": size,
     }
-    bars = transfer_bars(figures, figures)
-    assert [bar.met for bar in bars] == [False, True, False]
-    assert bars[0].row() == "| 16 KiB messages, MB/s over aiortc's | ≥ 6 | 1 | **missed** |"
-    one = scale.Scale(1, 4.0, 99.0, 101.0, 1.0)
-    assert [bar.met for bar in scale_bars(one, one)] == [False, True, True]
+    each = {stack: {"median": median} for stack in stacks}
+    return {"transfers": dict.fromkeys(WORKLOADS, each)}
+
+
+def test_bars_are_met_or_missed_or_not_known() -> None:
+    found = {bar.what: bar for bar in bars(results_of(("trio_sctp", "usrsctp"), 40_000.0))}
+    assert found["16 KiB messages, MB/s over usrsctp's, goal"].met
+    assert found["16 KiB messages, CPU over usrsctp's, goal"].met
+    assert found["64-byte messages a second"].met
+    missed = found["64-byte messages a second, without waiting"]
+    assert not missed.met
+    assert missed.row() == (
+        "| 64-byte messages a second, without waiting | ≥ 60,000 | 40,000 | **missed** |"
+    )
+    assert not any("aiortc" in what or "idle" in what for what in found)
+    assert "| wanted |" in table(list(found.values()))
+    costs = {"linearity": dict.fromkeys(linearity.CASES, 1.0) | {"5 % loss": 2.0}}
+    assert [bar.met for bar in bars(costs)] == [True, True, True, False]
+
+
+def test_plots_are_small_and_name_the_stacks() -> None:
+    results = results_of(STACKS, 70.0)
+    for plot in plots.PLOTS.values():
+        drawn = plots.draw(plot, results)
+        assert ElementTree.fromstring(drawn).tag.endswith("svg")
+        assert len(drawn) < 6000
+        assert all(f">{stack}<" in drawn for stack in STACKS)
 
 
 def test_a_table_has_medians_and_ratios() -> None:

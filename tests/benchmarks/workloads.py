@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 SOCKET_BUFFER = 4 * 1024 * 1024
-"""Asked for by every stack, for each UDP socket and for the send and receive buffers above it."""
+"""Asked for by every stack that can be told, for each UDP socket and for the buffers above it."""
 
 PACKET_SIZE = 1200
 """Largest SCTP packet: what WebRTC stacks use."""
@@ -28,7 +28,16 @@ class Workload:
     size: int
     """Bytes of a message."""
     ping: bool = False
+    nowait: bool = False
+    """By the forms that do not wait, as far as they go: for stacks that have them."""
+    path_mtu_discovery: bool = False
+    """With packets as large as the loopback carries: for stacks that find that out."""
     seconds: float = 3.0
+
+    @property
+    def needs_ours(self) -> bool:
+        """Other stacks have nothing of the kind."""
+        return self.nowait or self.path_mtu_discovery
 
 
 WORKLOADS = {
@@ -36,7 +45,9 @@ WORKLOADS = {
     for workload in [
         Workload("bulk-16k", 16 * 1024),
         Workload("bulk-64k", 64 * 1024),
+        Workload("bulk-16k-mtu", 16 * 1024, path_mtu_discovery=True),
         Workload("small-64", 64),
+        Workload("small-64-nowait", 64, nowait=True),
         Workload("ping-64", 64, ping=True),
     ]
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from tests.benchmarks.workloads import Workload
@@ -11,9 +11,9 @@ from tests.benchmarks.workloads import Workload
 
 def run_peer(
     arguments: list[str],
-    run: Callable[[Awaitable[None]], Any],
-    server: Callable[[Workload], Awaitable[None]],
-    client: Callable[[Workload, int], Awaitable[None]],
+    run: Callable[[Any], Any],
+    server: Callable[[Workload], Any],
+    client: Callable[[Workload, int], Any],
 ) -> None:
     """Do what the command line says: `server WORKLOAD` or `client WORKLOAD PORT`."""
     workload = Workload(**json.loads(arguments[2]))

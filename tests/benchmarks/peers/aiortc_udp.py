@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 
 from aiortc import RTCDataChannel, RTCDataChannelParameters, RTCSctpCapabilities
 
+from tests.benchmarks.peers.aiortc_ends import receive, send
 from tests.benchmarks.workloads import SOCKET_BUFFER, Meter, Workload, say
 from tests.support.aiortc_over_udp import open_sctp
-
-HIGH_WATER = 1024 * 1024
 
 
 async def server(workload: Workload) -> None:
     transport, sctp = open_sctp("server")
-    done = asyncio.Event()
+    accepted: asyncio.Future[asyncio.Event] = asyncio.get_running_loop().create_future()
     say("ready", port=await transport.bind(None, buffer=SOCKET_BUFFER))
     meter = Meter()
-
-    @sctp.on("datachannel")  # type: ignore[untyped-decorator, unused-ignore]
-    def on_channel(channel: RTCDataChannel) -> None:
-        @channel.on("message")  # type: ignore[untyped-decorator, unused-ignore]
-        def on_message(message: bytes) -> None:
-            if len(message) == 1:
-                channel.send(message)
-                done.set()
-                return
-            meter.count(len(message))
-            if workload.ping:
-                channel.send(message)
-
+    sctp.on("datachannel", lambda c: accepted.set_result(receive(c, workload, meter)))
     delivery = asyncio.create_task(transport.deliver())
     await sctp.start(RTCSctpCapabilities(maxMessageSize=1 << 20), 5000)
-    await done.wait()
+    await (await accepted).wait()
     meter.report()
     await asyncio.sleep(0.3)
     delivery.cancel()
@@ -45,34 +31,13 @@ async def client(workload: Workload, port: int) -> None:
     transport, sctp = open_sctp("client")
     await transport.bind(port, buffer=SOCKET_BUFFER)
     delivery = asyncio.create_task(transport.deliver())
-    opened, drained, replied = asyncio.Event(), asyncio.Event(), asyncio.Event()
     channel = RTCDataChannel(sctp, RTCDataChannelParameters(label="bench"))
-    channel.bufferedAmountLowThreshold = HIGH_WATER // 4
-    channel.on("open", opened.set)
-    channel.on("bufferedamountlow", drained.set)
-    channel.on("message", lambda _: replied.set())
     await sctp.start(RTCSctpCapabilities(maxMessageSize=1 << 20), 5000)
-    await opened.wait()
-    meter.is_up()
-
-    payload = bytes(workload.size)
-    end = time.perf_counter() + workload.seconds
-    while (start := time.perf_counter()) < end:
-        channel.send(payload)
-        if workload.ping:
-            await replied.wait()
-            replied.clear()
-            meter.round_trips.append(time.perf_counter() - start)
-        elif channel.bufferedAmount > HIGH_WATER:
-            drained.clear()
-            await drained.wait()
-    channel.send(b"!")
-    await replied.wait()
-    meter.report()
+    await send(channel, workload, meter)
     delivery.cancel()
 
 
 if __name__ == "__main__":
     from tests.benchmarks.peers import run_peer
 
-    run_peer(sys.argv, asyncio.run, server, client)  # type: ignore[arg-type]
+    run_peer(sys.argv, asyncio.run, server, client)

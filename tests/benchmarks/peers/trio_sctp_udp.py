@@ -3,54 +3,32 @@
 from __future__ import annotations
 
 import sys
-import time
 from functools import partial
 
 import trio
 
 import trio_sctp
-from tests.benchmarks.workloads import PACKET_SIZE, SOCKET_BUFFER, Meter, Workload, say
-
-CONFIG = trio_sctp.Config(a_rwnd=SOCKET_BUFFER, path_mtu=PACKET_SIZE)
+from tests.benchmarks.peers.trio_sctp_ends import config_for, receive, send
+from tests.benchmarks.workloads import Meter, Workload, say
 
 
 async def server(workload: Workload) -> None:
     async def handle(association: trio_sctp.Association) -> None:
-        meter = Meter()
-        channel = await association.listen().accept()
-        async for message in channel:
-            if len(message) == 1:
-                break
-            meter.count(len(message))
-            if workload.ping:
-                await channel.send(message)
-        await channel.send(b"!")
-        meter.report()
-        await association.wait_closed()
+        await receive(association, workload)
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
-        endpoint = await nursery.start(
-            partial(trio_sctp.serve_udp, handle, 0, host="127.0.0.1", config=CONFIG)
-        )
+        serve = partial(trio_sctp.serve_udp, handle, 0, host="127.0.0.1")
+        endpoint = await nursery.start(partial(serve, config=config_for(workload)))
         say("ready", port=endpoint.port)
 
 
 async def client(workload: Workload, port: int) -> None:
     meter = Meter()
-    async with trio_sctp.open_udp_association("127.0.0.1", port, config=CONFIG) as association:
-        meter.is_up()
-        channel = association.open_channel("bench")
-        payload = bytes(workload.size)
-        end = time.perf_counter() + workload.seconds
-        while (start := time.perf_counter()) < end:
-            await channel.send(payload)
-            if workload.ping:
-                await channel.receive()
-                meter.round_trips.append(time.perf_counter() - start)
-        await channel.send(b"!")
-        await channel.receive()
-        meter.report()
+    async with trio_sctp.open_udp_association(
+        "127.0.0.1", port, config=config_for(workload)
+    ) as association:
+        await send(association, workload, meter)
 
 
 if __name__ == "__main__":

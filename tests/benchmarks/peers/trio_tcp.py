@@ -1,10 +1,15 @@
-"""One end of a transfer over a trio TCP stream; each message has a four-byte length before it."""
+"""One end of a transfer over a trio TCP stream; each message has a four-byte length before it.
+
+`trio_tls` is the same through trio's TLS.
+"""
 
 from __future__ import annotations
 
 import struct
 import sys
 import time
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import trio
 
@@ -16,7 +21,7 @@ LENGTH = struct.Struct("!I")
 class Messages:
     """Messages on a byte stream; many small ones are read by one system call."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self._buffer = bytearray()
 
@@ -39,12 +44,20 @@ class Messages:
             self._buffer += data
 
 
-async def server(workload: Workload) -> None:
+Wrap: TypeAlias = Callable[[trio.SocketStream], Awaitable[trio.abc.Stream]]
+"""Make of a TCP stream what carries the messages."""
+
+
+async def unwrapped(stream: trio.SocketStream) -> trio.abc.Stream:
+    return stream
+
+
+async def server(workload: Workload, wrap: Wrap = unwrapped) -> None:
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
     say("ready", port=listener.socket.getsockname()[1])
     stream = await listener.accept()
     meter = Meter()
-    messages = Messages(stream)
+    messages = Messages(await wrap(stream))
     while len(message := await messages.receive()) > 1:
         meter.count(len(message))
         if workload.ping:
@@ -53,9 +66,9 @@ async def server(workload: Workload) -> None:
     meter.report()
 
 
-async def client(workload: Workload, port: int) -> None:
+async def client(workload: Workload, port: int, wrap: Wrap = unwrapped) -> None:
     meter = Meter()
-    messages = Messages(await trio.open_tcp_stream("127.0.0.1", port))
+    messages = Messages(await wrap(await trio.open_tcp_stream("127.0.0.1", port)))
     meter.is_up()
     payload = bytes(workload.size)
     end = time.perf_counter() + workload.seconds

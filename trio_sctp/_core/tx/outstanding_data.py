@@ -114,17 +114,6 @@ class OutstandingData:
         if message.policy is not None:
             message.policy.tsns.append(tsn)
 
-    def add_run(self, wires: Sequence[bytes], payload_size: int, message: OutgoingMessage) -> None:
-        """As `add`, for several chunks of one message, all of the same size."""
-        chunks, first = self.chunks, self.next_tsn
-        for tsn, wire in enumerate(wires, first):
-            chunks[tsn] = OutstandingChunk(tsn, wire, payload_size, message)
-        self.next_tsn = end = first + len(wires)
-        self.flight_size += sum(map(len, wires))
-        self.flight_payload += payload_size * len(wires)
-        if message.policy is not None:
-            message.policy.tsns.extend(range(first, end))
-
     # -- acknowledgements --------------------------------------------------------------------------
 
     def acknowledge_to(self, cumulative_tsn_ack: int) -> int:

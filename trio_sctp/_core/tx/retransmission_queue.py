@@ -507,34 +507,18 @@ class RetransmissionQueue:
             return wires
         # the chunk that uses up a window is not one of these: it asks for a SACK at once
         limit = min(limit, (window - 1) // length, (self.peer_rwnd - self._pmdcs) // size)
-        while limit > 0 and queue.unsent_bytes:
-            message, count = queue.run(size, limit)
-            if message is None:
-                break
-            payloads = queue.take_run(message, size, count)
-            made = self._encode_run(message, payloads)
-            data.add_run(made, size, message)
-            wires += made
-            limit -= count
+        for message, payload in queue.take_middles(size, limit):
+            tsn, stream_id = data.next_tsn & MASK32, message.stream_id
+            flags = UNORDERED if message.unordered else 0
+            if queue.interleaving:
+                message.fsn = fsn = message.fsn + 1
+                wire = encode_i_data(flags, tsn, stream_id, message.mid, fsn & MASK32, payload)
+            else:
+                wire = encode_data(flags, tsn, stream_id, message.ssn, message.ppid, payload)
+            data.add(wire, size, message)
+            wires.append(wire)
         self.peer_rwnd -= size * len(wires)
         return wires
-
-    def _encode_run(self, message: OutgoingMessage, payloads: list[bytes]) -> list[bytes]:
-        """The chunks of fragments that are neither the first nor the last of their message."""
-        tsn, stream_id = self._data.next_tsn, message.stream_id
-        flags = UNORDERED if message.unordered else 0
-        if not self._send_queue.interleaving:
-            ssn, ppid = message.ssn, message.ppid
-            return [
-                encode_data(flags, number & MASK32, stream_id, ssn, ppid, payload)
-                for number, payload in enumerate(payloads, tsn)
-            ]
-        mid, offset = message.mid, message.fsn + 1 - tsn
-        message.fsn += len(payloads)
-        return [
-            encode_i_data(flags, number & MASK32, stream_id, mid, number + offset & MASK32, payload)
-            for number, payload in enumerate(payloads, tsn)
-        ]
 
     def _may_probe(self, bundled: bool, now: float) -> bool:
         """Whether one chunk may go out although the peer has no room (§6.1 A).

@@ -216,27 +216,33 @@ class SendQueue:
         self._reduce_unsent(stream, size)
         return flags, payload[offset:end]
 
-    def run(self, size: int, limit: int) -> tuple[OutgoingMessage | None, int]:
-        """The message that has the turn, if it was begun, and how many fragments in a row it may
-        send: of ``size`` bytes, not counting its last one, and at most ``limit``.
-        """
-        self.start_packet()
-        message = self._current or self._choose()
-        if message is None or not message.offset:
-            return None, 0
-        count = min((len(message.payload) - message.offset - 1) // size, limit)
-        if count > 1 and self.interleaving and not self._scheduler.is_alone:
-            count = 1
-        return (message, count) if count > 0 else (None, 0)
+    def take_middles(self, size: int, limit: int) -> list[tuple[OutgoingMessage, bytes]]:
+        """Up to ``limit`` fragments of ``size`` bytes, each for a packet of its own.
 
-    def take_run(self, message: OutgoingMessage, size: int, count: int) -> list[bytes]:
-        """As `take`, for as many fragments as `run` has said."""
-        payload, begin = message.payload, message.offset
-        message.offset = end = begin + count * size
-        if self.interleaving:
-            self._scheduler.sent(message.stream, count * I_DATA_HEADER_SIZE + end - begin)
-        self._reduce_unsent(message.stream, end - begin)
-        return [payload[offset : offset + size] for offset in range(begin, end, size)]
+        They are those that have the turn one after the other, as long as none of them is the first
+        or the last of its message.
+        """
+        taken: list[tuple[OutgoingMessage, bytes]] = []
+        interleaving, scheduler = self.interleaving, self._scheduler
+        while limit > 0 and self.unsent_bytes:
+            self.start_packet()
+            message = self._current or self._choose()
+            if message is None or not message.offset:
+                break
+            payload, begin = message.payload, message.offset
+            count = min((len(payload) - begin - 1) // size, limit)
+            if count <= 0:
+                break
+            if interleaving and count > 1 and not scheduler.is_alone:
+                count = 1
+            message.offset = end = begin + count * size
+            if interleaving:
+                scheduler.sent(message.stream, count * (I_DATA_HEADER_SIZE + size))
+            self._reduce_unsent(message.stream, end - begin)
+            offsets = range(begin, end, size)
+            taken += [(message, payload[offset : offset + size]) for offset in offsets]
+            limit -= count
+        return taken
 
     def acknowledged(self, messages: Iterable[OutgoingMessage]) -> int:
         """The peer has all of these: their stream sequence numbers may be used again (§6.1).

@@ -1,0 +1,55 @@
+"""The two ends of a transfer over a data channel of aiortc, whatever carries it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from aiortc import RTCDataChannel
+
+from tests.benchmarks.workloads import Meter, Workload
+
+HIGH_WATER = 1024 * 1024
+
+
+def receive(channel: RTCDataChannel, workload: Workload, meter: Meter) -> asyncio.Event:
+    """The server's end: count (or echo) what comes, until the event is set."""
+    done = asyncio.Event()
+
+    @channel.on("message")  # type: ignore[untyped-decorator, unused-ignore]
+    def on_message(message: bytes) -> None:
+        if len(message) == 1:
+            channel.send(message)
+            done.set()
+            return
+        meter.count(len(message))
+        if workload.ping:
+            channel.send(message)
+
+    return done
+
+
+async def send(channel: RTCDataChannel, workload: Workload, meter: Meter) -> None:
+    """The client's end, of a channel that may not be open yet."""
+    opened, drained, replied = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    channel.bufferedAmountLowThreshold = HIGH_WATER // 4
+    channel.on("open", opened.set)
+    channel.on("bufferedamountlow", drained.set)
+    channel.on("message", lambda _: replied.set())
+    if channel.readyState != "open":
+        await opened.wait()
+    meter.is_up()
+    payload = bytes(workload.size)
+    end = time.perf_counter() + workload.seconds
+    while (start := time.perf_counter()) < end:
+        channel.send(payload)
+        if workload.ping:
+            await replied.wait()
+            replied.clear()
+            meter.round_trips.append(time.perf_counter() - start)
+        elif channel.bufferedAmount > HIGH_WATER:
+            drained.clear()
+            await drained.wait()
+    channel.send(b"!")
+    await replied.wait()
+    meter.report()
