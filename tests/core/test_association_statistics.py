@@ -61,7 +61,7 @@ def test_what_is_under_way() -> None:
 
 
 def test_losses_and_duplicates() -> None:
-    pair = established_pair(hb_interval=math.inf)
+    pair = established_pair(hb_interval=math.inf, loss_recovery="rfc9260")
     pair.lose = lambda packet: packet.sender == "Z"
     pair.send(b"x")
     pair.run_until(2.0)

@@ -78,7 +78,7 @@ def test_control_chunks_come_before_data() -> None:
 
 def test_tsns_in_a_packet_increase() -> None:
     """§6.10: new data behind what is sent again (`check_packet` looks at it)."""
-    pair = established_pair()
+    pair = established_pair(loss_recovery="rfc9260")
     for i in range(3):
         pair.send(bytes([i]) * 50)
     pair.lose = lambda packet: True

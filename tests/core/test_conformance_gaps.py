@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from tests.support.association_pair import Packet, Pair, established_pair, pair_in_state
-from tests.support.tx_sender import PMDCS, Sender
+from tests.support.tx_sender import PMDCS, Sender, partial_bytes_acked
 from trio_sctp._core.config import Config
 from trio_sctp._core.endpoint import Endpoint
 from trio_sctp._core.handshake import PacketHeader, random_tag
 from trio_sctp._core.state_cookie import StateCookie as Cookie
 from trio_sctp._core.states import OPEN, SENDING, SETTING_UP, State
-from trio_sctp._core.tx.congestion import CongestionController
+from trio_sctp._core.tx.congestion_standard import StandardController
 from trio_sctp._wire import chunks as c
 from trio_sctp._wire.packet import encode_packet
 from trio_sctp._wire.parameters import HostNameAddress, StateCookie, SupportedAddressTypes
@@ -237,12 +237,12 @@ def test_padding_counts_in_all_lengths_of_congestion_control() -> None:
     a.send(5)
     a.pull()
     a.sack(1)
-    assert a.queue.congestion.partial_bytes_acked == 20
+    assert partial_bytes_acked(a.queue) == 20
 
 
 def test_idle_decay_is_the_same_in_congestion_avoidance() -> None:
     """§7.2.2."""
-    controller = CongestionController(Config(), pmdcs=PMDCS)
+    controller = StandardController(Config(), pmdcs=PMDCS)
     controller.cwnd, controller.ssthresh = 64_000, 9_000
     controller.on_idle(1.0, 1.0)
     assert (controller.cwnd, controller.ssthresh) == (32_000, 64_000)

@@ -18,7 +18,9 @@ def error_count(end: End) -> int:
 
 def test_unacknowledged_data_ends_the_association() -> None:
     """§8.1: after more than Association.Max.Retrans expiries of T3-rtx, backing off."""
-    pair = established_pair(association_max_retrans=4, hb_interval=math.inf)
+    pair = established_pair(
+        association_max_retrans=4, hb_interval=math.inf, loss_recovery="rfc9260"
+    )
     pair.lose = lambda packet: True
     pair.send(b"x")
     pair.run_until(done=lambda: pair.a.association.ended)
@@ -32,7 +34,7 @@ def test_unacknowledged_data_ends_the_association() -> None:
 
 def test_default_limit() -> None:
     """§16: 10."""
-    pair = established_pair(hb_interval=math.inf)
+    pair = established_pair(hb_interval=math.inf, loss_recovery="rfc9260")
     pair.lose = lambda packet: True
     pair.send(b"x")
     pair.run_until(done=lambda: pair.a.association.ended)
@@ -52,7 +54,7 @@ def test_unanswered_heartbeats_end_the_association() -> None:
 
 
 def test_limit_of_zero() -> None:
-    pair = established_pair(association_max_retrans=0)
+    pair = established_pair(association_max_retrans=0, loss_recovery="rfc9260")
     pair.lose = lambda packet: True
     pair.send(b"x")
     pair.run_until(1.0)
@@ -147,11 +149,11 @@ def test_a_failed_end_leaves_no_timer_and_a_late_answer_is_a_stranger() -> None:
     pair = established_pair(association_max_retrans=0, hb_interval=math.inf)
     pair.lose = lambda packet: packet.sender == "A"
     pair.send(b"x")
-    pair.run_until(1.0)
+    pair.run_until(done=lambda: pair.a.association.ended)
     assert pair.a.closed is not None
     assert pair.next_timeout() == math.inf
     pair.lose = lambda packet: False
-    pair.z.association.send(0, b"x", now=1.0)
+    pair.z.association.send(0, b"x", now=pair.now)
     pair.run()
     assert pair.exchange[-2:] == ["Z -> DATA -> A", "A -> ABORT -> Z"]
     assert pair.z.closed is not None

@@ -107,6 +107,7 @@ def test_t1_t2_or_t3_without_back_off_or_limit(timer: str, lost: str) -> None:
         "max_init_retransmits": 4,
         "association_max_retrans": 4,
         "hb_interval": math.inf,
+        "loss_recovery": "rfc9260",
     }
     if timer.startswith("T1"):
         pair = Pair(**options)

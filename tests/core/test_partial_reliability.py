@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.association_pair import Pair, established_pair
 from tests.support.partial_reliability import ONCE, PrPair
+from tests.support.tx_sender import partial_bytes_acked
 from trio_sctp._core import capabilities
 from trio_sctp._core.capabilities import Capabilities
 from trio_sctp._core.errors import LocalProtocolError
@@ -665,7 +666,7 @@ def test_acknowledgement_of_abandoned_data_does_not_open_the_window(make_pair: M
     pair.run()
     assert pair.queue.outstanding_count == 0
     assert pair.queue.cwnd == cwnd
-    assert pair.queue.congestion.partial_bytes_acked == 0
+    assert partial_bytes_acked(pair.queue) == 0
 
 
 def test_round_trip_is_not_measured_by_a_forward_tsn(make_pair: MakePair) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from random import Random
-from typing import get_args
+from typing import Any, get_args
 
 from hypothesis import given, settings, strategies as st
 
+from tests.support.choices import choices
 from tests.support.emulated_pair import EmulatedEnd, EmulatedPair
 from trio_sctp._core.association import State
 from trio_sctp._core.config import Config, StreamSchedulerName
@@ -72,6 +73,7 @@ channels = st.builds(
     st.sampled_from(get_args(StreamSchedulerName)),
     st.sampled_from([512, 1200, 1400]),
     st.lists(channels, min_size=1, max_size=6),
+    choices,
     st.integers(0, 2**16),
 )
 def test_mixed_channels_with_and_without_interleaving(
@@ -80,9 +82,10 @@ def test_mixed_channels_with_and_without_interleaving(
     scheduler: StreamSchedulerName,
     path_mtu: int,
     plan: list[Channel],
+    choice: dict[str, Any],
     seed: int,
 ) -> None:
-    config = CONFIG.replace(stream_scheduler=scheduler, path_mtu=path_mtu)
+    config = CONFIG.replace(stream_scheduler=scheduler, path_mtu=path_mtu, **choice)
     config, config_z = (config.replace(interleaving=own) for own in interleaving)
     pair = EmulatedPair(link, config, config_z=config_z, seed=seed)
     pair.a.association.connect(now=0.0)

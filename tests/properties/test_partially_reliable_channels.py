@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import given, settings, strategies as st
 
+from tests.support.choices import choices
 from tests.support.emulated_pair import EmulatedEnd, EmulatedPair, Stalled
 from tests.support.tx_invariants import check_invariants, check_not_stalled
 from trio_sctp._core.association import Association, State
@@ -95,8 +97,8 @@ class Sent:
 class Life:
     """Channels come and go on an association."""
 
-    def __init__(self, link: LinkConditions, interleaving: bool, seed: int) -> None:
-        self.pair = EmulatedPair(link, CONFIG.replace(interleaving=interleaving), seed=seed)
+    def __init__(self, link: LinkConditions, config: Config, seed: int) -> None:
+        self.pair = EmulatedPair(link, config, seed=seed)
         for end in self.pair.ends:
             end.after_step = check
         self.pair.a.association.connect(now=0.0)
@@ -162,11 +164,15 @@ def is_quiet(end: EmulatedEnd) -> bool:
 
 
 @settings(max_examples=400, deadline=None)
-@given(conditions, st.booleans(), actions, st.integers(0, 2**16))
+@given(conditions, st.booleans(), choices, actions, st.integers(0, 2**16))
 def test_every_kind_of_channel_keeps_its_promise(
-    link: LinkConditions, interleaving: bool, story: list[tuple[object, ...]], seed: int
+    link: LinkConditions,
+    interleaving: bool,
+    choice: dict[str, Any],
+    story: list[tuple[object, ...]],
+    seed: int,
 ) -> None:
-    life = Life(link, interleaving, seed)
+    life = Life(link, CONFIG.replace(interleaving=interleaving, **choice), seed)
     pair = life.pair
     for name, *arguments in story:
         getattr(life, str(name))(*arguments)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import given, settings, strategies as st
 
+from tests.support.choices import choices
 from tests.support.emulated_pair import EmulatedEnd, EmulatedPair
 from trio_sctp._core.association import State
 from trio_sctp._core.config import Config
@@ -73,11 +75,11 @@ def connected_pair(link: LinkConditions, seed: int, config: Config = CONFIG) -> 
 
 
 @settings(max_examples=1500, deadline=None)
-@given(conditions, st.lists(workload, min_size=1, max_size=5), st.integers(0, 2**16))
+@given(conditions, st.lists(workload, min_size=1, max_size=5), choices, st.integers(0, 2**16))
 def test_everything_arrives_once_intact_and_in_order(
-    link: LinkConditions, workloads: list[Workload], seed: int
+    link: LinkConditions, workloads: list[Workload], choice: dict[str, Any], seed: int
 ) -> None:
-    pair = connected_pair(link, seed)
+    pair = connected_pair(link, seed, CONFIG.replace(**choice))
     expected: list[tuple[EmulatedEnd, int, Workload]] = []
     for work in workloads:
         sender, receiver = (pair.a, pair.z) if work.by_caller else (pair.z, pair.a)
@@ -107,12 +109,12 @@ def test_everything_arrives_once_intact_and_in_order(
 
 
 @settings(max_examples=500, deadline=None)
-@given(conditions, st.integers(1, 8), st.integers(0, 2**16))
+@given(conditions, st.integers(1, 8), choices, st.integers(0, 2**16))
 def test_channels_close_and_their_ids_can_be_used_again(
-    link: LinkConditions, count: int, seed: int
+    link: LinkConditions, count: int, choice: dict[str, Any], seed: int
 ) -> None:
     # as many streams as the channels of one generation take: the second has to use the same ids
-    config = CONFIG.replace(outbound_streams=2 * count, inbound_streams=2 * count)
+    config = CONFIG.replace(outbound_streams=2 * count, inbound_streams=2 * count, **choice)
     pair = connected_pair(link, seed, config)
     for generation in (1, 2):
         ids = [pair.a.channels.open(f"{n}", now=pair.now) for n in range(count)]

@@ -46,10 +46,13 @@ class CheckedEnd(End):
 
 
 class PrPair(Pair):
-    """Established.  TSNs of A are counted from 1 on; SACKs are not delayed."""
+    """Established.  TSNs of A are counted from 1 on; SACKs are not delayed.
+
+    As no time passes while packets travel, losses are found by counting misses, unless told otherwise.
+    """
 
     def __init__(self, *, interleaving: bool = False, connect: bool = True, **changes: Any) -> None:
-        changes = {"sack_delay": 0.0, **changes}
+        changes = {"sack_delay": 0.0, "loss_recovery": "rfc9260", **changes}
         super().__init__(interleaving=interleaving, path_mtu_discovery=False, **changes)
         self.a.__class__ = self.z.__class__ = CheckedEnd
         self.transmissions: list[int] = []

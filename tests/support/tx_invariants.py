@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from trio_sctp._core.tx.congestion_standard import StandardController
+from trio_sctp._core.tx.miss_indications import MissIndications
 from trio_sctp._core.tx.outstanding_data import ABANDONED, ACKED, IN_FLIGHT, MARKED
+from trio_sctp._core.tx.rack import Rack
 from trio_sctp._core.tx.retransmission_queue import RetransmissionQueue
 from trio_sctp._core.tx.send_queue import (
     MAX_ORDERED_IN_WINDOW,
@@ -22,8 +25,10 @@ def check_invariants(queue: RetransmissionQueue) -> None:
     congestion = queue.congestion
     assert congestion.cwnd >= congestion.pmdcs
     assert congestion.ssthresh >= 4 * congestion.pmdcs
-    assert congestion.partial_bytes_acked >= 0
+    if isinstance(congestion, StandardController):
+        assert congestion.partial_bytes_acked >= 0
     assert queue.peer_rwnd >= 0
+    _check_recovery(queue)
 
 
 def check_not_stalled(queue: RetransmissionQueue) -> None:
@@ -35,7 +40,7 @@ def check_not_stalled(queue: RetransmissionQueue) -> None:
         assert data.flight_size > 0 or done, "outstanding data, and none of it under way"
         if first.state == ABANDONED and queue.partial_reliability:
             assert queue.advanced_peer_ack_point > data.cumulative_tsn_ack
-            assert not queue._forward_tsn.due, "a FORWARD TSN that was not sent"
+            assert not queue._abandonment.forward_tsn.due, "a FORWARD TSN that was not sent"
         assert queue.t3_rtx.running, "data in flight without a timer"
     elif send_queue.next_message() is not None:
         assert queue.t3_rtx.running, "data to send, and nothing will ever send it"
@@ -54,11 +59,12 @@ def _check_outstanding_data(queue: RetransmissionQueue) -> None:
     assert data.lost == []
     for chunk in chunks.values():
         assert chunk.message.abandoned == (chunk.state == ABANDONED), "a part of a message"
-    assert queue._abandoning >= bool(abandoned)
+    assert queue._abandonment.active >= bool(abandoned)
     _check_peer_ack_point(queue)
 
     marked = {tsn for tsn, chunk in chunks.items() if chunk.state == MARKED}
     assert data.marked_count == len(marked)
+    assert data.repeated_count == sum(chunk.retransmitted for chunk in chunks.values())
     assert marked <= set(data._marked), "a marked chunk that nobody will retransmit"
     heap = data._marked
     assert all(heap[(i - 1) // 2] <= heap[i] for i in range(1, len(heap)))
@@ -70,13 +76,38 @@ def _check_outstanding_data(queue: RetransmissionQueue) -> None:
         covered += range(first, last + 1)
     acked = [tsn for tsn, chunk in chunks.items() if chunk.state == ACKED]
     assert [tsn for tsn in covered if tsn not in abandoned] == acked
-    assert len(data._htna) <= 3
-    assert data._htna == sorted(data._htna)
+    assert data.highest_acked >= (data.gap_ranges or [(0, data.cumulative_tsn_ack)])[-1][1]
+
+
+def _check_recovery(queue: RetransmissionQueue) -> None:
+    """What loss recovery will look at is all that it has to look at, and in the right order."""
+    recovery, data = queue.recovery, queue._data
+    assert recovery._data is data
+    if recovery.exit_point is not None:
+        assert data.cumulative_tsn_ack < recovery.exit_point < data.next_tsn
+    if isinstance(recovery, MissIndications):
+        assert len(recovery._highest) <= 3
+        assert recovery._highest == sorted(recovery._highest)
+        return
+    assert isinstance(recovery, Rack)
+    assert (recovery.quota is None) == (recovery.exit_point is None)
+    in_flight = [chunk for chunk in data.chunks.values() if chunk.state == IN_FLIGHT]
+    once = [chunk for chunk in in_flight if not chunk.retransmitted]
+    assert all(chunk.tsn >= recovery._next_once for chunk in once), "a loss nobody will find"
+    sending_times = [chunk.sent_at for chunk in once]
+    assert sending_times == sorted(sending_times)
+    queued = {(sent_at, tsn) for sent_at, tsn, _ in recovery._repeated}
+    again = {(chunk.sent_at, chunk.tsn) for chunk in in_flight if chunk.retransmitted}
+    assert again <= queued, "a lost retransmission nobody will find"
+    times = [sent_at for sent_at, _, _ in recovery._repeated]
+    assert times == sorted(times)
+    if recovery.timer.running:
+        assert data.chunks
 
 
 def _check_peer_ack_point(queue: RetransmissionQueue) -> None:
     """RFC 3758 §3.5 C2: up to it the peer needs nothing more, and it has learnt of all numbers."""
-    data, forward_tsn = queue._data, queue._forward_tsn
+    data, forward_tsn = queue._data, queue._abandonment.forward_tsn
     point = queue.advanced_peer_ack_point
     for tsn in range(data.cumulative_tsn_ack + 1, point + 1):
         assert data.chunks[tsn].state in (ACKED, ABANDONED)

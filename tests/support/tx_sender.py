@@ -10,6 +10,7 @@ from typing import Any
 from tests.support.tx_invariants import check_invariants, check_not_stalled
 from trio_sctp._core.config import Config
 from trio_sctp._core.rto import RetransmissionTimeout
+from trio_sctp._core.tx.congestion_standard import StandardController
 from trio_sctp._core.tx.retransmission_queue import RetransmissionQueue
 from trio_sctp._core.tx.send_queue import OutgoingMessage, SendQueue
 from trio_sctp._wire.chunks import Data, Sack
@@ -21,6 +22,12 @@ FULL = PMDCS - 16
 WIDE_OPEN = 10_000_000
 
 
+def partial_bytes_acked(queue: RetransmissionQueue) -> int:
+    """The standard controller's counter."""
+    assert isinstance(queue.congestion, StandardController)
+    return queue.congestion.partial_bytes_acked
+
+
 def parse(wire: bytes) -> Data:
     """The DATA chunk in ``wire``, which is padded as it must be."""
     length = int.from_bytes(wire[2:4], "big")
@@ -30,7 +37,10 @@ def parse(wire: bytes) -> Data:
 
 
 class Sender:
-    """A `RetransmissionQueue` with its surroundings; invariants are checked after every step."""
+    """A `RetransmissionQueue` with its surroundings; invariants are checked after every step.
+
+    Unless told otherwise it follows RFC 9260 to the letter, in loss recovery, too.
+    """
 
     def __init__(
         self,
@@ -41,7 +51,7 @@ class Sender:
         cwnd: int | None = None,
         **config: Any,
     ) -> None:
-        self.config = Config(path_mtu=path_mtu, **config)
+        self.config = Config(path_mtu=path_mtu, **{"loss_recovery": "rfc9260", **config})
         self.room = path_mtu - 12
         self.rto = RetransmissionTimeout(self.config)
         self.send_queue = SendQueue()
@@ -119,6 +129,20 @@ class Sender:
         result = self.queue.handle_t3_expiry(self.now)
         check_invariants(self.queue)
         return result
+
+    @property
+    def next_timeout(self) -> float:
+        """When a timer of the queue expires."""
+        return min(self.queue.t3_rtx.deadline, self.queue.recovery.timer.deadline)
+
+    def time_out(self) -> None:
+        """Time passes until a timer expires; that of loss recovery first if there are two."""
+        self.now = max(self.now, self.next_timeout)
+        if self.queue.recovery.timer.take_expiry(self.now):
+            self.queue.handle_recovery_timeout(self.now)
+        elif self.queue.t3_rtx.take_expiry(self.now):
+            self.queue.handle_t3_expiry(self.now)
+        check_invariants(self.queue)
 
     @property
     def t3_in(self) -> float:

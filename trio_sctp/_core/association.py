@@ -388,7 +388,7 @@ class Association:
         if self.tcb is not None:
             self.tcb.path_mtu_discovery.restart(now)
             self.follow_path_mtu()
-            self.tcb.retransmission_queue.restart_path()
+            self.tcb.retransmission_queue.restart_path(now)
 
     # -- in: the network and the clock -------------------------------------------------------------
 
@@ -793,7 +793,10 @@ class Association:
             timers.append((self.initiator.t1_init, self._on_t1_init))
             timers.append((self.initiator.t1_cookie, self._on_t1_cookie))
         if self.tcb is not None:
-            timers.append((self.tcb.retransmission_queue.t3_rtx, self._on_t3_rtx))
+            queue = self.tcb.retransmission_queue
+            timers.append((queue.recovery.timer, self._on_recovery_timer))  # RFC 8985 §7.2: first
+            timers.append((queue.t3_rtx, self._on_t3_rtx))
+            timers.append((queue.pacer.timer, _pull_again))
             timers.append((self.tcb.data_receiver.sack_timer, self._on_sack_delay))
             timers.append((self.tcb.heartbeat.interval_timer, self._on_heartbeat_interval))
             timers.append((self.tcb.heartbeat.ack_timer, self._on_heartbeat_unanswered))
@@ -839,6 +842,10 @@ class Association:
             self.tcb.path_mtu_discovery.data_timed_out(queue.cumulative_tsn_ack, flight_size, now)
             self.follow_path_mtu()
             self._count_error()
+
+    def _on_recovery_timer(self, now: float) -> None:
+        assert self.tcb is not None
+        self.tcb.retransmission_queue.handle_recovery_timeout(now)
 
     def _on_sack_delay(self, now: float) -> None:
         assert self.tcb is not None
@@ -888,6 +895,10 @@ class Association:
     def _send_heartbeat(self, chunk: bytes) -> None:
         self.builder.add_control(chunk)
         self.counters.heartbeats_sent += 1
+
+
+def _pull_again(now: float) -> None:
+    """After this time-out, as after every input, packets are pulled: that is all it is for."""
 
 
 def _check_range(stream_ids: Collection[int]) -> None:

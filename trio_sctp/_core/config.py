@@ -12,8 +12,18 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from .errors import LocalProtocolError
 
-__all__ = ["FIXED_BY_INIT", "Config", "StreamSchedulerName"]
+__all__ = [
+    "FIXED_BY_INIT",
+    "CongestionControlName",
+    "Config",
+    "LossRecoveryName",
+    "StreamSchedulerName",
+]
 
+CongestionControlName: TypeAlias = Literal["rfc9260", "cubic"]
+"""The congestion controllers: RFC 9260 §7.2, or CUBIC (RFC 9438) with HyStart++ (RFC 9406)."""
+LossRecoveryName: TypeAlias = Literal["rack", "rfc9260"]
+"""How losses are found: RACK-TLP (RFC 8985) with PRR (RFC 6937), or as in RFC 9260 §7.2.4."""
 StreamSchedulerName: TypeAlias = Literal["fcfs", "rr", "rr_pkt", "prio", "fc", "wfq"]
 """The stream schedulers, named as in RFC 8260 §4.3.2 (SCTP_SS_FCFS and so on)."""
 
@@ -89,6 +99,13 @@ class Config:
     (``"rr"``), round robin per packet (``"rr_pkt"``), strict priority (``"prio"``), fair capacity
     (``"fc"``) or weighted fair queueing by the streams' priorities (``"wfq"``)."""
 
+    congestion_control: CongestionControlName = "rfc9260"
+    """How much is in flight: SCTP's own rules (``"rfc9260"``), or ``"cubic"`` for paths that are long
+    and carry much (RFC 9438, with the slow start of RFC 9406)."""
+    loss_recovery: LossRecoveryName = "rack"
+    """What counts as lost: what is late (``"rack"``, RFC 8985 with tail loss probes, RFC 6937), or what
+    three SACKs report missing (``"rfc9260"``)."""
+
     rto_initial: float = 1.0
     """RTO.Initial: the retransmission timeout before the first round trip was measured."""
     rto_min: float = 1.0
@@ -139,11 +156,11 @@ class Config:
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise LocalProtocolError(f"{name} is {value!r}: it must be True or False")
-        if self.stream_scheduler not in get_args(StreamSchedulerName):
-            names = ", ".join(get_args(StreamSchedulerName))
-            raise LocalProtocolError(
-                f"stream_scheduler is {self.stream_scheduler!r}: it must be one of {names}"
-            )
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise LocalProtocolError(
+                    f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(choices)}"
+                )
         if self.rto_min > self.rto_max:
             raise LocalProtocolError(f"rto_min is {self.rto_min}: above rto_max {self.rto_max}")
         object.__setattr__(self, "path_mtu", self.path_mtu & ~3)
@@ -156,6 +173,11 @@ class Config:
         return replace(self, **changes)
 
 
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "stream_scheduler": get_args(StreamSchedulerName),
+    "congestion_control": get_args(CongestionControlName),
+    "loss_recovery": get_args(LossRecoveryName),
+}
 _INFINITY = float("inf")
 _NUMBER = (int, float)
 _LIMITS: dict[str, tuple[float, float]] = {

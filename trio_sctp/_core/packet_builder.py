@@ -152,7 +152,7 @@ class PacketBuilder:
                 data_sent = True
                 if state in SENDING and not self._has_company(tcb):
                     room = self.path_mtu - COMMON_HEADER_SIZE
-                    bodies += tcb.retransmission_queue.full_chunks(room, limit - len(bodies))
+                    bodies += tcb.retransmission_queue.full_chunks(room, limit - len(bodies), now)
         if data_sent:
             tcb.heartbeat.path_used_at = now
         return bodies

@@ -158,7 +158,7 @@ class TransmissionControlBlock:
     def replace_config(self, config: Config, now: float) -> None:
         self._config = config
         self.heartbeat.replace_config(config, now)
-        self.retransmission_queue.replace_config(config)
+        self.retransmission_queue.replace_config(config, now)
         self.path_mtu_discovery.replace_config(config, now, running=self.heartbeat.running)
         self.data_receiver.replace_config(config)
         self.stream_reset.replace_config(config)

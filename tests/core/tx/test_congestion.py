@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.tx_sender import FULL, PMDCS, Sender
+from tests.support.tx_sender import FULL, PMDCS, Sender, partial_bytes_acked
 from trio_sctp._core.config import Config
-from trio_sctp._core.tx.congestion import CongestionController
+from trio_sctp._core.tx.congestion import Delivery
+from trio_sctp._core.tx.congestion_standard import StandardController
 
 
 def make(
     *, cwnd: int | None = None, ssthresh: int | None = None, **config: Any
-) -> CongestionController:
-    controller = CongestionController(Config(**config), pmdcs=PMDCS)
+) -> StandardController:
+    controller = StandardController(Config(**config), pmdcs=PMDCS)
     if cwnd is not None:
         controller.cwnd = cwnd
     if ssthresh is not None:
@@ -23,16 +24,17 @@ def make(
 
 
 def acknowledged(
-    controller: CongestionController,
+    controller: StandardController,
     acked: int,
     *,
     full: bool = True,
     in_fast_recovery: bool = False,
     all_acked: bool = False,
 ) -> int:
-    controller.on_acknowledged(
-        acked, cwnd_was_full=full, in_fast_recovery=in_fast_recovery, all_acked=all_acked
-    )
+    delivery = Delivery()
+    delivery.acked, delivery.cwnd_was_full = acked, full
+    delivery.in_recovery, delivery.all_acked = in_fast_recovery, all_acked
+    controller.on_delivered(delivery)
     return controller.cwnd
 
 
@@ -40,7 +42,7 @@ def acknowledged(
     "pmdcs, cwnd", [(500, 2000), (1188, 4404), (1488, 4404), (4000, 8000), (8988, 17976)]
 )
 def test_7_2_1_initial_cwnd(pmdcs: int, cwnd: int) -> None:
-    controller = CongestionController(Config(), pmdcs=pmdcs)
+    controller = StandardController(Config(), pmdcs=pmdcs)
     assert controller.cwnd == cwnd
     assert controller.ssthresh >= 2**32 - 1, "arbitrarily high"
 
@@ -145,9 +147,9 @@ def test_7_2_2_gap_ack_blocks_count_too() -> None:
     while a.pull():
         a.queue.allow_burst()
     a.sack(0, (3, 4), (6, 6), after=0.1)
-    assert a.queue.congestion.partial_bytes_acked == 3 * PMDCS
+    assert partial_bytes_acked(a.queue) == 3 * PMDCS
     a.sack(1, (3, 6))
-    assert a.queue.congestion.partial_bytes_acked == 5 * PMDCS, "3 and 4 are not counted again"
+    assert partial_bytes_acked(a.queue) == 5 * PMDCS, "3 and 4 are not counted again"
 
 
 # -- losses ------------------------------------------------------------------------------------------
@@ -157,7 +159,7 @@ def test_7_2_2_gap_ack_blocks_count_too() -> None:
 def test_7_2_3_a_loss_halves_cwnd(cwnd: int) -> None:
     controller = make(cwnd=cwnd)
     controller.partial_bytes_acked = 77
-    controller.on_fast_retransmit()
+    controller.on_congestion(0.0)
     assert controller.ssthresh == controller.cwnd == max(cwnd // 2, 4 * PMDCS)
     assert controller.partial_bytes_acked == 0
 
@@ -166,7 +168,7 @@ def test_7_2_3_a_loss_halves_cwnd(cwnd: int) -> None:
 def test_7_2_3_a_timeout_leaves_one_packet(cwnd: int) -> None:
     controller = make(cwnd=cwnd)
     controller.partial_bytes_acked = 77
-    controller.on_timeout()
+    controller.on_timeout(0.0)
     assert controller.ssthresh == max(cwnd // 2, 4 * PMDCS)
     assert controller.cwnd == PMDCS
     assert controller.partial_bytes_acked == 0

@@ -26,7 +26,7 @@ def lose(a: Sender, cumulative: int, first: int, last: int) -> None:
 
 
 def in_recovery(a: Sender) -> bool:
-    return a.queue._recovery_point is not None
+    return a.queue.recovery.exit_point is not None
 
 
 def test_two_miss_indications_are_not_enough() -> None:
@@ -279,7 +279,7 @@ def test_the_third_highest_htna_is_the_same_as_counting_per_chunk(
         while cumulative + 1 in received:
             cumulative += 1
         gaps = {tsn for tsn in received if tsn > cumulative}
-        point = a.queue._recovery_point
+        point = a.queue.recovery.exit_point
         in_recovery = point is not None and cumulative < point
         marked_before = marked_tsns(a)
         a.sack(cumulative, *ranges_of(gaps))
@@ -301,7 +301,7 @@ def test_gap_ack_blocks_that_come_and_go_leave_exactly_the_last_ones_acknowledge
     data = OutstandingData(1)
     message = OutgoingMessage(0, 0, bytes(300))
     for _ in range(30):
-        data.add(bytes(28), 10, message)
+        data.add(bytes(28), 10, message, 0.0)
     acked: set[int] = set()
     for bits in reports:
         report = {tsn for tsn in range(2, 31) if bits >> (tsn - 2) & 1}

@@ -178,7 +178,7 @@ def test_a_shutdown_ends_fast_recovery() -> None:
         a.sack(1, (3, last))
     assert a.pull() == [[2]]
     a.shutdown_acks(6)
-    assert a.queue._recovery_point is None
+    assert a.queue.recovery.exit_point is None
 
 
 # -- what cannot be true -----------------------------------------------------------------------------

@@ -94,9 +94,9 @@ def test_a_timeout_ends_fast_recovery() -> None:
     for last in (2, 3, 4):
         a.sack(0, (2, last))
     a.pull()
-    assert a.queue._recovery_point is not None
+    assert a.queue.recovery.exit_point is not None
     a.expire()
-    assert a.queue._recovery_point is None
+    assert a.queue.recovery.exit_point is None
 
 
 def test_7_2_4_after_a_timeout_misses_are_counted_anew() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import heapq
 from random import Random
+from typing import Any
 
 from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.support.choices import choices
 from tests.support.tx_invariants import check_invariants, check_not_stalled
 from tests.support.tx_sender import Sender, parse
 from trio_sctp._core.tx.send_queue import OutgoingMessage
@@ -77,10 +79,17 @@ class Exchange:
     """Both ends and the link between them."""
 
     def __init__(
-        self, seed: int, *, initial_tsn: int, window: int, bad: float, reneges: bool
+        self,
+        seed: int,
+        *,
+        initial_tsn: int,
+        window: int,
+        bad: float,
+        reneges: bool,
+        choice: dict[str, Any],
     ) -> None:
         self.rng = Random(seed)
-        self.a = Sender(initial_tsn=initial_tsn, peer_rwnd=window)
+        self.a = Sender(initial_tsn=initial_tsn, peer_rwnd=window, **choice)
         self.z = Receiver(initial_tsn, window)
         self.bad = bad
         self.reneges = reneges
@@ -114,12 +123,11 @@ class Exchange:
             self.transmit(wires)
             check_invariants(a.queue)
         check_not_stalled(a.queue)
-        deadline = a.queue.t3_rtx.deadline
-        if self.link and self.link[0][0] <= deadline:
+        if self.link and self.link[0][0] <= a.next_timeout:
             a.now, _, what = heapq.heappop(self.link)
             self.arrive(what)
         else:
-            a.expire()
+            a.time_out()
         check_invariants(a.queue)
 
     def arrive(self, what: list[bytes] | Sack) -> None:
@@ -144,12 +152,21 @@ class Exchange:
     bad=st.sampled_from([0.0, 0.02, 0.1, 0.3]),
     count=st.integers(1, 30),
     reneges=st.booleans(),
+    choice=choices,
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_everything_is_delivered_and_acknowledged_whatever_the_link_does(
-    seed: int, initial_tsn: int, window: int, bad: float, count: int, reneges: bool
+    seed: int,
+    initial_tsn: int,
+    window: int,
+    bad: float,
+    count: int,
+    reneges: bool,
+    choice: dict[str, Any],
 ) -> None:
-    exchange = Exchange(seed, initial_tsn=initial_tsn, window=window, bad=bad, reneges=reneges)
+    exchange = Exchange(
+        seed, initial_tsn=initial_tsn, window=window, bad=bad, reneges=reneges, choice=choice
+    )
     exchange.send(count)
     steps = 0
     while not exchange.a.queue.is_empty:
@@ -159,7 +176,7 @@ def test_everything_is_delivered_and_acknowledged_whatever_the_link_does(
     assert exchange.z.messages == exchange.sent
     queue = exchange.a.queue
     assert (queue.flight_size, queue.outstanding_count) == (0, 0)
-    assert not queue.t3_rtx.running
+    assert exchange.a.next_timeout == float("inf")
     assert not queue.never_sent_acknowledged
     assert queue.invalid_sacks == 0
     if bad == 0 and not reneges and window >= 10**6:
@@ -171,9 +188,13 @@ class ArbitraryPeer(RuleBasedStateMachine):
 
     streams = st.integers(0, 2)
 
-    @initialize(initial_tsn=st.sampled_from([1, 2**32 - 4]), path_mtu=st.sampled_from([512, 1201]))
-    def begin(self, initial_tsn: int, path_mtu: int) -> None:
-        self.a = Sender(initial_tsn=initial_tsn, path_mtu=path_mtu)
+    @initialize(
+        initial_tsn=st.sampled_from([1, 2**32 - 4]),
+        path_mtu=st.sampled_from([512, 1201]),
+        choice=choices,
+    )
+    def begin(self, initial_tsn: int, path_mtu: int, choice: dict[str, Any]) -> None:
+        self.a = Sender(initial_tsn=initial_tsn, path_mtu=path_mtu, **choice)
         self.queue = self.a.queue
 
     def checked(self) -> None:
@@ -195,27 +216,37 @@ class ArbitraryPeer(RuleBasedStateMachine):
 
     @rule(dt=st.sampled_from([0.0, 0.01, 0.5, 5.0]))
     def time_passes(self, dt: float) -> None:
-        self.a.now = min(self.a.now + dt, self.queue.t3_rtx.deadline)
+        self.a.now = min(self.a.now + dt, self.a.next_timeout)
 
-    @precondition(lambda self: self.queue.t3_rtx.running)
+    @precondition(lambda self: self.a.next_timeout < float("inf"))
     @rule()
     def expire(self) -> None:
-        self.a.expire()
+        self.a.time_out()
         self.a.pull_chunks()  # packets are pulled after every input
+
+    @rule(choice=choices)
+    def choose(self, choice: dict[str, Any]) -> None:
+        self.queue.replace_config(self.a.config.replace(**choice), self.a.now)
+        self.a.config = self.queue._config
+        self.checked()
 
     @rule(
         advance=st.integers(-2, 6),
         blocks=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)), max_size=5),
         a_rwnd=st.sampled_from([0, 100, 3000, 10**6]),
+        duplicates=st.lists(st.integers(-4, 8), max_size=3),
     )
-    def sack(self, advance: int, blocks: list[tuple[int, int]], a_rwnd: int) -> None:
+    def sack(
+        self, advance: int, blocks: list[tuple[int, int]], a_rwnd: int, duplicates: list[int]
+    ) -> None:
         queue = self.queue
         cumulative = queue.cumulative_tsn_ack + advance
         before = queue.cumulative_tsn_ack, queue.flight_size, queue.peer_rwnd
         offsets = [(start, start + length - 1) for start, length in blocks]
         queue.never_sent_acknowledged = False
         invalid = queue.invalid_sacks
-        queue.handle_sack(Sack(cumulative & 0xFFFFFFFF, a_rwnd, offsets), self.a.now)
+        reported = [cumulative + offset & 0xFFFFFFFF for offset in duplicates]
+        queue.handle_sack(Sack(cumulative & 0xFFFFFFFF, a_rwnd, offsets, reported), self.a.now)
         self.checked()
         highest = max([cumulative, *[cumulative + end for _, end in offsets]])
         if queue.never_sent_acknowledged or queue.invalid_sacks > invalid or advance < 0:
@@ -264,10 +295,10 @@ class ArbitraryPeer(RuleBasedStateMachine):
                 queue.handle_sack(Sack(wire_tsn, 10**7), a.now)
                 self.checked()
             else:
-                a.expire()
+                a.time_out()
             a.pull_chunks()
         assert queue.is_empty
-        assert not queue.t3_rtx.running
+        assert a.next_timeout == float("inf")
         assert queue.flight_size == 0
 
 

@@ -5,10 +5,9 @@ A SACK costs what it newly acknowledges plus its gap blocks, whatever a peer put
 * Chunks are found by their TSN in a dict, never searched for.
 * What earlier SACKs acknowledged beyond the cumulative TSN is kept as sorted ranges; the new ranges
   minus the old ones is what is new, the old minus the new is what the peer has taken back.
-* Miss indications (RFC 9260 §7.2.4) are not counted chunk by chunk.  A SACK counts against every missing
-  TSN below the highest one that it newly acknowledges (HTNA).  Hence a TSN has three of them exactly if
-  it is below the third highest HTNA seen so far.  That mark only ever rises, and a pointer that follows
-  it visits each TSN once.
+* Which of what is missing is lost is not decided here (see `loss_recovery`).  What a SACK shows for that
+  is noted while it is processed: what it newly acknowledges of chunks sent once and of others, and
+  whether something has come late.
 * Chunks of an abandoned message (RFC 3758) stay until the peer's cumulative TSN ack has passed them,
   but count as acknowledged at once: they are neither in flight nor sent again.
 * Data that a peer has taken back may be acknowledged and taken back again for the price of one small
@@ -17,9 +16,10 @@ A SACK costs what it newly acknowledges plus its gap blocks, whatever a peer put
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
+
+from .gap_ranges import Range, above, subtract
 
 if TYPE_CHECKING:
     from .policies import Policy
@@ -32,7 +32,6 @@ __all__ = [
     "MARKED",
     "OutstandingChunk",
     "OutstandingData",
-    "Range",
 ]
 
 IN_FLIGHT: Final = 0
@@ -43,35 +42,46 @@ MARKED: Final = 2
 ABANDONED: Final = 3
 """Given up with its message (RFC 3758 §3.4): as good as acknowledged."""
 
-MISS_INDICATIONS = 3
 MAX_RENEGED_CHUNKS = 2**16
 
-Range = tuple[int, int]
-"""The first and the last TSN of a run."""
+_ON_THE_WAY: Final = (IN_FLIGHT, MARKED)  # as far as we know, or knew
 
 
 class OutstandingChunk:
     """A DATA chunk that was sent; its bytes are built once and kept for retransmission."""
 
-    __slots__ = ("fast_retransmitted", "message", "payload_size", "state", "tsn", "wire")
+    __slots__ = (
+        "loss_counted",
+        "message",
+        "payload_size",
+        "retransmitted",
+        "sent_at",
+        "state",
+        "tsn",
+        "wire",
+    )
 
-    def __init__(self, tsn: int, wire: bytes, payload_size: int, message: OutgoingMessage) -> None:
+    def __init__(
+        self, tsn: int, wire: bytes, payload_size: int, message: OutgoingMessage, sent_at: float
+    ) -> None:
         self.tsn = tsn
         self.wire = wire
         self.payload_size = payload_size
         self.message = message
+        self.sent_at = sent_at
+        """When it went out last."""
         self.state = IN_FLIGHT
-        self.fast_retransmitted = False
+        self.retransmitted = False
+        self.loss_counted = False
+        """That it was lost had its effect (RFC 9260 §7.2.4 step 5), or it was given up and is not."""
 
 
 class OutstandingData:
     """The chunks between the cumulative TSN ack point and the next TSN.  TSNs are unwrapped."""
 
     __slots__ = (
-        "_htna",
         "_marked",
         "_reneged_chunks",
-        "_scanned",
         "abandoned_count",
         "acked_messages",
         "chunks",
@@ -79,9 +89,15 @@ class OutstandingData:
         "flight_payload",
         "flight_size",
         "gap_ranges",
+        "highest_acked",
         "lost",
         "marked_count",
+        "newest_acked",
         "next_tsn",
+        "reordered",
+        "reneged",
+        "repeated_acked",
+        "repeated_count",
     )
 
     def __init__(self, initial_tsn: int) -> None:
@@ -95,19 +111,30 @@ class OutstandingData:
         self.gap_ranges: list[Range] = []
         self.marked_count = 0
         self.abandoned_count = 0
+        self.repeated_count = 0
+        """Chunks that were sent more than once."""
         self.lost: list[OutstandingChunk] = []
         """Chunks of messages with a policy that were marked; whoever reads it clears it."""
         self.acked_messages: list[OutgoingMessage] = []
         """Messages that the peer has wholly; whoever reads it clears it."""
+        self.highest_acked = initial_tsn - 1
+        """The highest TSN that was ever acknowledged."""
+        # what the latest SACK shows, from `begin_sack` on
+        self.newest_acked: OutstandingChunk | None = None
+        """Of the chunks it newly acknowledges that were sent once, the last one."""
+        self.repeated_acked: list[OutstandingChunk] = []
+        """Those that were sent more than once."""
+        self.reordered = False
+        """One that was sent once has come after a later one."""
+        self.reneged: list[OutstandingChunk] = []
+        """What peers have taken back; whoever reads it clears it."""
         self._marked: list[int] = []  # a heap; may hold TSNs that were acknowledged since
-        self._htna: list[int] = []  # the three highest, ascending
-        self._scanned = initial_tsn
         self._reneged_chunks = 0
 
-    def add(self, wire: bytes, payload_size: int, message: OutgoingMessage) -> None:
+    def add(self, wire: bytes, payload_size: int, message: OutgoingMessage, now: float) -> None:
         """A chunk goes out for the first time, under `next_tsn`."""
         tsn = self.next_tsn
-        self.chunks[tsn] = OutstandingChunk(tsn, wire, payload_size, message)
+        self.chunks[tsn] = OutstandingChunk(tsn, wire, payload_size, message, now)
         self.next_tsn = tsn + 1
         self.flight_size += len(wire)
         self.flight_payload += payload_size
@@ -116,34 +143,81 @@ class OutstandingData:
 
     # -- acknowledgements --------------------------------------------------------------------------
 
+    def begin_sack(self) -> None:
+        """A SACK is to be processed: nothing is known of what it shows."""
+        self.newest_acked = None
+        self.reordered = False
+        if self.repeated_acked:
+            self.repeated_acked = []
+
     def acknowledge_to(self, cumulative_tsn_ack: int) -> int:
         """Everything up to here has arrived; returns the bytes that this newly acknowledges."""
+        if self.gap_ranges or self.marked_count or self.abandoned_count or self.repeated_count:
+            return self._acknowledge_mixed(cumulative_tsn_ack)
         pop = self.chunks.pop
         finished = self.acked_messages
-        flight = flight_payload = marked = marked_size = abandoned = 0
+        chunk: OutstandingChunk | None = None
+        flight = flight_payload = 0
         for tsn in range(self.cumulative_tsn_ack + 1, cumulative_tsn_ack + 1):
             chunk = pop(tsn)
             payload_size = chunk.payload_size
-            if chunk.state == IN_FLIGHT:
-                flight += len(chunk.wire)
-                flight_payload += payload_size
-            elif chunk.state == MARKED:
-                marked += 1
-                marked_size += len(chunk.wire)
-            elif chunk.state == ABANDONED:
-                abandoned += 1
+            flight += len(chunk.wire)
+            flight_payload += payload_size
             message = chunk.message
             message.unacked = unacked = message.unacked - payload_size
             if not unacked:
                 finished.append(message)
         self.flight_size -= flight
         self.flight_payload -= flight_payload
-        self.marked_count -= marked
-        self.abandoned_count -= abandoned
+        self.newest_acked = chunk
         self.cumulative_tsn_ack = cumulative_tsn_ack
+        self.highest_acked = max(self.highest_acked, cumulative_tsn_ack)
+        return flight
+
+    def _acknowledge_mixed(self, cumulative_tsn_ack: int) -> int:
+        """The same where not all chunks are in flight for the first time."""
+        if self.gap_ranges:
+            self._look_for_late_ones(cumulative_tsn_ack)
+        newly_acked = 0
+        for tsn in range(self.cumulative_tsn_ack + 1, cumulative_tsn_ack + 1):
+            chunk = self.chunks.pop(tsn)
+            if chunk.state in _ON_THE_WAY:
+                newly_acked += self._arrived(chunk)
+            elif chunk.state == ABANDONED:
+                self.abandoned_count -= 1
+            self.repeated_count -= chunk.retransmitted
+            message = chunk.message
+            message.unacked -= chunk.payload_size
+            if not message.unacked:
+                self.acked_messages.append(message)
+        self.cumulative_tsn_ack = cumulative_tsn_ack
+        self.highest_acked = max(self.highest_acked, cumulative_tsn_ack)
         if self.gap_ranges and self.gap_ranges[0][0] <= cumulative_tsn_ack:
-            self.gap_ranges = _above(self.gap_ranges, cumulative_tsn_ack)
-        return flight + marked_size
+            self.gap_ranges = above(self.gap_ranges, cumulative_tsn_ack)
+        return newly_acked
+
+    def _arrived(self, chunk: OutstandingChunk) -> int:
+        """A chunk is newly acknowledged; returns its bytes."""
+        size = len(chunk.wire)
+        if chunk.state == IN_FLIGHT:
+            self.flight_size -= size
+            self.flight_payload -= chunk.payload_size
+        else:
+            self.marked_count -= 1
+        if chunk.retransmitted:
+            self.repeated_acked.append(chunk)
+        else:
+            self.newest_acked = chunk
+        return size
+
+    def _look_for_late_ones(self, cumulative_tsn_ack: int) -> None:
+        """Find out whether one that was sent once has come after one with a higher TSN."""
+        end = min(cumulative_tsn_ack + 1, self.highest_acked)
+        for tsn in range(self.cumulative_tsn_ack + 1, end):
+            chunk = self.chunks[tsn]
+            if chunk.state in _ON_THE_WAY and not chunk.retransmitted:
+                self.reordered = True
+                return
 
     def acknowledge_ranges(self, ranges: list[Range]) -> tuple[int, int | None, bool]:
         """What the gap ack blocks say, as sorted ranges above the cumulative TSN ack.
@@ -159,26 +233,29 @@ class OutstandingData:
         self.gap_ranges = ranges
         newly_acked = 0
         htna: int | None = None
-        chunks = self.chunks
-        for first, last in _subtract(ranges, old):
-            for tsn in range(first, last + 1):
-                chunk = chunks[tsn]
-                size = len(chunk.wire)
-                if chunk.state == IN_FLIGHT:
-                    self.flight_size -= size
-                    self.flight_payload -= chunk.payload_size
-                elif chunk.state == MARKED:
-                    self.marked_count -= 1
-                else:  # abandoned; it was not lost, however (RFC 3758 §3.5 A2, F5)
-                    chunk.fast_retransmitted = True
-                    continue
-                newly_acked += size
-                chunk.state = ACKED
+        for first, last in subtract(ranges, old):
+            newly_acked += self._acknowledge_gap(first, last)
             htna = last
-        reneged = _subtract(old, ranges)
+        if htna is not None and htna > self.highest_acked:
+            self.highest_acked = htna
+        reneged = subtract(old, ranges)
         if reneged:
             htna = max(htna or 0, self._take_back(reneged))
         return newly_acked, htna, bool(reneged)
+
+    def _acknowledge_gap(self, first: int, last: int) -> int:
+        """These have arrived although something before them has not; returns the bytes."""
+        newly_acked = 0
+        for tsn in range(first, last + 1):
+            chunk = self.chunks[tsn]
+            if chunk.state in _ON_THE_WAY:
+                newly_acked += self._arrived(chunk)
+                chunk.state = ACKED
+                if tsn < self.highest_acked and not chunk.retransmitted:
+                    self.reordered = True
+            else:  # abandoned; it was not lost, however (RFC 3758 §3.5 A2, F5)
+                chunk.loss_counted = True
+        return newly_acked
 
     def _take_back(self, reneged: list[Range]) -> int:
         """These are missing again (§6.2.1 D iii); returns the TSN above the last of them."""
@@ -188,51 +265,10 @@ class OutstandingData:
                 chunk = self.chunks[tsn]
                 if chunk.state == ACKED:
                     self._put_in_flight(chunk)
-        # earlier miss indications were not for these: count anew
-        self._htna.clear()
-        self._scanned = min(self._scanned, reneged[0][0])
+                    self.reneged.append(chunk)
         return reneged[-1][1] + 1
 
-    def is_acknowledged(self, tsn: int) -> bool:
-        chunk = self.chunks.get(tsn)
-        return chunk is None or chunk.state == ACKED
-
     # -- losses ------------------------------------------------------------------------------------
-
-    def count_misses(self, htna: int) -> bool:
-        """One miss indication for all that is missing below ``htna``.
-
-        True if some TSNs have three now: they are marked for retransmission (§7.2.4 step 1).
-        """
-        highest = self._htna
-        if len(highest) < MISS_INDICATIONS:
-            highest.append(htna)
-        elif htna <= highest[0]:
-            return False
-        else:
-            highest[0] = htna
-        highest.sort()
-        if len(highest) < MISS_INDICATIONS:
-            return False
-        return self._mark_missing_below(highest[0])
-
-    def _mark_missing_below(self, end: int) -> bool:
-        found = False
-        for tsn in range(max(self._scanned, self.cumulative_tsn_ack + 1), end):
-            chunk = self.chunks[tsn]
-            # step 5: no chunk is fast retransmitted twice
-            if chunk.fast_retransmitted:
-                continue
-            if chunk.state == IN_FLIGHT:
-                self._mark(chunk)
-                heappush(self._marked, tsn)
-            elif chunk.state != ABANDONED:
-                continue
-            # RFC 3758 §3.5 F5: a loss is a sign of congestion, abandoned or not
-            chunk.fast_retransmitted = True
-            found = True
-        self._scanned = max(self._scanned, end)
-        return found
 
     def mark_all(self) -> None:
         """All that is in flight counts as lost; what gap ack blocks acknowledged does not."""
@@ -240,14 +276,16 @@ class OutstandingData:
         if self.gap_ranges and self.gap_ranges[0][0] == first:
             # The peer contradicts itself: by its cumulative TSN ack it misses this one.  Nobody else
             # would ever send it again.
-            self.acknowledge_ranges(_above(self.gap_ranges, first))
+            self.acknowledge_ranges(above(self.gap_ranges, first))
         for chunk in self.chunks.values():
             if chunk.state == IN_FLIGHT:
                 self._mark(chunk)
         self._marked = [tsn for tsn, chunk in self.chunks.items() if chunk.state == MARKED]
-        # misses are counted anew, of what is sent from here on
-        self._htna.clear()
-        self._scanned = first
+
+    def mark(self, chunk: OutstandingChunk) -> None:
+        """A chunk in flight counts as lost: it is to be retransmitted."""
+        self._mark(chunk)
+        heappush(self._marked, chunk.tsn)
 
     def _mark(self, chunk: OutstandingChunk) -> None:
         chunk.state = MARKED
@@ -261,8 +299,7 @@ class OutstandingData:
         """A chunk that the peer had acknowledged and has taken back counts as lost at once."""
         chunk = self.chunks[tsn]
         if chunk.state == IN_FLIGHT:
-            self._mark(chunk)
-            heappush(self._marked, tsn)
+            self.mark(chunk)
 
     def _put_in_flight(self, chunk: OutstandingChunk) -> None:
         chunk.state = IN_FLIGHT
@@ -279,13 +316,31 @@ class OutstandingData:
             heappop(marked)
         return None
 
-    def retransmit(self, chunk: OutstandingChunk) -> None:
+    def retransmit(self, chunk: OutstandingChunk, now: float) -> None:
         """The chunk that `first_marked` gave goes out again."""
         heappop(self._marked)
         self.marked_count -= 1
+        self.sent_again(chunk, now)
         self._put_in_flight(chunk)
         if chunk.message.policy is not None:
             chunk.message.policy.count_retransmission(chunk.tsn)
+
+    def last_repeatable(self, now: float) -> OutstandingChunk | None:
+        """The chunk in flight with the highest TSN that may be sent again though it is not lost."""
+        for tsn in range(self.next_tsn - 1, max(self.next_tsn - 9, self.cumulative_tsn_ack), -1):
+            chunk = self.chunks[tsn]
+            policy = chunk.message.policy
+            if chunk.state == IN_FLIGHT and (
+                policy is None or policy.forbids_to_repeat(tsn, now) is None
+            ):
+                return chunk
+        return None
+
+    def sent_again(self, chunk: OutstandingChunk, now: float) -> None:
+        """Note that a chunk was sent more than once, and now for the last time."""
+        self.repeated_count += not chunk.retransmitted
+        chunk.retransmitted = True
+        chunk.sent_at = now
 
     # -- abandoned messages (RFC 3758) -------------------------------------------------------------
 
@@ -299,16 +354,12 @@ class OutstandingData:
     def abandon_unsent(self, message: OutgoingMessage, policy: Policy, size: int) -> None:
         """Give up the end of a message, of so many bytes, that no chunk was made of: it gets a TSN."""
         tsn = self.next_tsn
-        self.chunks[tsn] = chunk = OutstandingChunk(tsn, b"", size, message)
+        self.chunks[tsn] = chunk = OutstandingChunk(tsn, b"", size, message, 0.0)
         chunk.state = ABANDONED
-        chunk.fast_retransmitted = True  # it cannot be lost
+        chunk.loss_counted = True  # it cannot be lost
         policy.tsns.append(tsn)
         self.next_tsn = tsn + 1
         self.abandoned_count += 1
-
-    def is_abandoned(self, tsn: int) -> bool:
-        chunk = self.chunks.get(tsn)
-        return chunk is not None and chunk.state == ABANDONED
 
     def _abandon(self, chunk: OutstandingChunk) -> None:
         if chunk.state == IN_FLIGHT:
@@ -316,32 +367,7 @@ class OutstandingData:
             self.flight_payload -= chunk.payload_size
         else:
             self.marked_count -= chunk.state == MARKED
-            chunk.fast_retransmitted = True  # that it was lost, or not, has had its effect
+            chunk.loss_counted = True  # that it was lost, or not, has had its effect
         chunk.state = ABANDONED
         chunk.wire = b""
         self.abandoned_count += 1
-
-
-def _above(ranges: Sequence[Range], tsn: int) -> list[Range]:
-    """The part of the ranges that is above ``tsn``."""
-    return [(max(first, tsn + 1), last) for first, last in ranges if last > tsn]
-
-
-def _subtract(ranges: Sequence[Range], others: Sequence[Range]) -> list[Range]:
-    """What is in the first sorted ranges and not in the second ones, in one walk along both."""
-    result: list[Range] = []
-    index, count = 0, len(others)
-    for first, last in ranges:
-        while index < count and others[index][1] < first:
-            index += 1
-        i = index
-        while i < count and others[i][0] <= last:
-            other_first, other_last = others[i]
-            if other_first > first:
-                result.append((first, other_first - 1))
-            first = other_last + 1
-            i += 1
-        index = max(index, i - 1)
-        if first <= last:
-            result.append((first, last))
-    return result

@@ -1,79 +1,45 @@
-"""The sender's half of data transfer (RFC 9260 §6.1 to §6.3 and §7): when what is sent, and sent again.
+"""The sender's half of data transfer (RFC 9260 §6.1 to §6.3 and §7): what is sent, and what comes of it.
 
-It joins the send queue, the outstanding data, the congestion controller, the peer's receiver window and
-the timer T3-rtx.  Chunks are made at the moment a packet is pulled: first what is marked for
-retransmission, then new data as far as both windows and the burst limit allow.
+It joins the send queue, the outstanding data, loss recovery, the congestion controller, the peer's
+receiver window and the timer T3-rtx.  This is where acknowledgements and time-outs come in; what goes
+out is its base's part.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from ..._wire.chunks import Sack
-from ..._wire.data_chunks import (
-    BEGINNING,
-    DATA_HEADER_SIZE,
-    IMMEDIATE,
-    UNORDERED,
-    encode_data,
-    encode_i_data,
-)
-from ..._wire.packet import COMMON_HEADER_SIZE
+from ..._wire.data_chunks import IMMEDIATE
 from ..._wire.serial import MASK32, unwrap32
 from ..config import Config
-from ..events import Outcome
-from ..timer import Timer
-from .congestion import CongestionController
-from .forward_tsn import ForwardTsnSender
-from .outstanding_data import MARKED, OutstandingData, Range
+from .choices import make_controller, make_recovery
+from .congestion import Delivery
+from .gap_ranges import ranges_of_blocks
+from .loss_recovery import TimeoutAction
+from .outstanding_data import OutstandingData
 from .send_queue import SendQueue
+from .transmission import Transmission
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from ..rto import RetransmissionTimeout
-    from .send_queue import OutgoingMessage
 
 __all__ = ["RetransmissionQueue"]
 
 
-class RetransmissionQueue:
+class RetransmissionQueue(Transmission):
     """Sends an association's data and brings it to the peer in spite of losses."""
 
     __slots__ = (
-        "_abandoning",
         "_acked_before_reset",
-        "_burst_is_over",
-        "_burst_limit",
-        "_config",
-        "_cwnd_was_full",
-        "_data",
-        "_fast_retransmit_due",
-        "_forward_tsn",
-        "_last_sent_at",
-        "_least_fragment",
-        "_one_packet_only",
-        "_pmdcs",
-        "_probe_due",
-        "_probe_interval",
-        "_recovery_point",
-        "_rto",
-        "_sack_since_expiry",
-        "_send_queue",
-        "_timed_at",
-        "_timed_tsn",
-        "_window_closed",
-        "congestion",
+        "_delivery",
+        "_round_began_at",
         "invalid_sacks",
         "never_sent_acknowledged",
-        "partial_reliability",
-        "peer_rwnd",
-        "retransmitted_chunks",
-        "shutdown_pending",
-        "t3_rtx",
+        "tail_loss_probes",
         "tsn_reset_pending",
-        "unacknowledged_messages",
     )
 
     def __init__(
@@ -86,47 +52,24 @@ class RetransmissionQueue:
         rto: RetransmissionTimeout,
         path_mtu: int,
     ) -> None:
-        self._config = config
-        self._send_queue = send_queue
-        self._rto = rto
-        self._pmdcs = _pmdcs_of(path_mtu)
-        # less of a message is not worth a fragment of its own at the end of a packet
-        self._least_fragment = (self._pmdcs - DATA_HEADER_SIZE) >> 1
-        self._data = OutstandingData(initial_tsn)
-        self._forward_tsn = ForwardTsnSender(self._data, path_mtu)
-        self.partial_reliability = False
-        """The peer understands FORWARD TSN: what was sent may be abandoned (RFC 3758)."""
-        self._abandoning = False  # something was, and the peer has not acknowledged that
-        self.congestion = CongestionController(config, pmdcs=self._pmdcs)
-        self.peer_rwnd = peer_rwnd
-        """What the peer's receiver has room for beyond what is in flight."""
-        self.t3_rtx = Timer("T3-rtx")
-        self.shutdown_pending = False
-        self.unacknowledged_messages = 0
-        """Messages that were begun and are neither wholly acknowledged nor abandoned."""
-        self.retransmitted_chunks = 0
+        super().__init__(
+            config,
+            initial_tsn=initial_tsn,
+            peer_rwnd=peer_rwnd,
+            send_queue=send_queue,
+            rto=rto,
+            path_mtu=path_mtu,
+        )
+        self._delivery = Delivery()
+        self.tail_loss_probes = 0
         self.invalid_sacks = 0
         self.never_sent_acknowledged = False
         """The peer has acknowledged a TSN that was never sent."""
         self.tsn_reset_pending = False
         """The peer may already count by the TSNs that `reset_tsn` will begin with."""
         self._acked_before_reset: int | None = None
-        self._recovery_point: int | None = None
-        self._fast_retransmit_due = False
-        self._burst_limit = 0
-        self._burst_is_over = True
-        self._cwnd_was_full = False
-        self._one_packet_only = False
-        self._last_sent_at = math.inf  # never idle before the first data
-        # the TSN whose round trip is being measured, one at a time (§6.3.1 C4)
-        self._timed_tsn: int | None = None
-        self._timed_at = 0.0
-        # zero window probing (§6.1 A)
-        self._window_closed = False
-        self._probe_interval = 0.0  # T3-rtx runs for so long instead of the RTO; 0: not probing
-        self._probe_due = False
-        self._sack_since_expiry = False
-        self.allow_burst()
+        # what was sent before has been measured already (§6.3.1 C4: once per round trip)
+        self._round_began_at = 0.0
 
     # -- look --------------------------------------------------------------------------------------
 
@@ -160,7 +103,9 @@ class RetransmissionQueue:
     def is_recovering(self) -> bool:
         """What was lost is being sent again, or was and is not acknowledged yet."""
         return (
-            self._recovery_point is not None or self._one_packet_only or self._data.marked_count > 0
+            self.recovery.exit_point is not None
+            or self._one_packet_only
+            or self._data.marked_count > 0
         )
 
     @property
@@ -171,7 +116,22 @@ class RetransmissionQueue:
     @property
     def advanced_peer_ack_point(self) -> int:
         """The TSN that the peer's cumulative TSN ack has to come to by itself (RFC 3758 §3.5 A1)."""
-        return max(self._forward_tsn.advanced_peer_ack_point, self._data.cumulative_tsn_ack)
+        point = self._abandonment.forward_tsn.advanced_peer_ack_point
+        return max(point, self._data.cumulative_tsn_ack)
+
+    @property
+    def partial_reliability(self) -> bool:
+        """The peer understands FORWARD TSN: what was sent may be abandoned (RFC 3758)."""
+        return self._abandonment.enabled
+
+    @partial_reliability.setter
+    def partial_reliability(self, enabled: bool) -> None:
+        self._abandonment.enabled = enabled
+
+    @property
+    def unacknowledged_messages(self) -> int:
+        """Messages that were begun and are neither wholly acknowledged nor abandoned."""
+        return self._send_queue.unacknowledged_messages
 
     # -- in ----------------------------------------------------------------------------------------
 
@@ -181,7 +141,7 @@ class RetransmissionQueue:
         cumulative = unwrap32(sack.cumulative_tsn_ack, data.cumulative_tsn_ack)
         if cumulative < data.cumulative_tsn_ack:  # D i: it was overtaken by a later one
             return False
-        ranges = self._ranges(sack, cumulative)
+        ranges = ranges_of_blocks(sack.gap_ack_blocks, cumulative)
         if ranges is None:
             self.invalid_sacks += 1
             return False
@@ -189,6 +149,7 @@ class RetransmissionQueue:
         if highest >= data.next_tsn:  # §12.4: the association is to be aborted
             self.never_sent_acknowledged = not self._is_of_other_numbering(sack.cumulative_tsn_ack)
             return False
+        data.begin_sack()
         advanced = cumulative > data.cumulative_tsn_ack
         acked = data.acknowledge_to(cumulative) if advanced else 0
         gap_acked, htna, reneged = data.acknowledge_ranges(ranges)
@@ -196,21 +157,12 @@ class RetransmissionQueue:
         self.allow_burst(acked)
         if progress := advanced or acked > 0:
             self._after_acknowledgement(acked, now)
-        if self._recovery_point is not None:
-            if cumulative >= self._recovery_point:
-                self._leave_fast_recovery()
-            elif advanced and ranges:
-                # §7.2.4: in recovery all that is reported missing counts
-                htna = max(htna or 0, ranges[-1][1])
-        if htna is not None and data.count_misses(htna):
-            self._enter_fast_recovery()
-            self._give_up_lost(now)
+        self._recover(acked, htna, sack.duplicate_tsns, now, advanced=advanced)
         self._learn_window(sack.a_rwnd, progress, now)
-        if self._abandoning:  # RFC 3758 §3.5 A4
+        if self._abandonment.active:  # RFC 3758 §3.5 A4
             if reneged:
-                self._forward_tsn.rewind()
-                self._give_up_lost(now)
-            self._advance_peer_ack_point(now)
+                self._abandonment.taken_back(now)
+            self._abandonment.advance(now)
         self._manage_t3(advanced, reneged, now)
         return progress
 
@@ -224,102 +176,99 @@ class RetransmissionQueue:
         if cumulative <= data.cumulative_tsn_ack:
             return False
         window = self.peer_rwnd + data.flight_payload  # nothing newer is known of it
+        data.begin_sack()
         acked = data.acknowledge_to(cumulative)
         self.allow_burst(acked)
         self._after_acknowledgement(acked, now)
-        if self._recovery_point is not None and cumulative >= self._recovery_point:
-            self._leave_fast_recovery()
+        self._recover(acked, None, (), now, advanced=True)
         self._learn_window(window, acknowledged=True, now=now)
-        if self._abandoning:
-            self._advance_peer_ack_point(now)
+        if self._abandonment.active:
+            self._abandonment.advance(now)
         self._manage_t3(advanced=True, reneged=False, now=now)
         return True
 
     def handle_t3_expiry(self, now: float) -> bool:
         """T3-rtx has expired (§6.3.3).  True if that counts as an error of the peer (§8.1)."""
         nothing_sent = not self._data.chunks  # the timer ran for a zero window probe
-        closed, probing = self._window_closed, self._probe_interval > 0
-        answered, self._sack_since_expiry = self._sack_since_expiry, False
-        if closed:  # §6.1 A: the interval between probes grows, whoever drops them
-            interval = self._probe_interval or self._rto.rto
-            self._probe_interval = min(2 * interval, self._config.rto_max)
+        probing = self._window_probe.interval > 0
+        closed, answered = self._window_probe.expired(self._rto.rto, self._config.rto_max)
         if not (closed and (answered or nothing_sent)):
             self._rto.back_off()  # E2
         if nothing_sent:
-            self._probe_due = True
+            self._window_probe.due = True
             self.allow_burst()
             return False
         if not probing:  # a probe's loss says nothing of congestion (§6.1 A)
-            self.congestion.on_timeout()  # E1
+            self.congestion.on_timeout(now)  # E1
             self._one_packet_only = True
         self.mark_all_for_retransmission(now)  # E3
+        self._ask_for_sack()
         return not (closed and answered)
 
     def mark_all_for_retransmission(self, now: float) -> None:
         """All that is in flight counts as lost."""
         self.t3_rtx.stop()
         self.peer_rwnd += self._data.flight_payload  # §6.2.1 C
+        self.congestion.on_lost(self._data.flight_size, now)
         self._data.mark_all()
-        self._recovery_point = None
-        self._fast_retransmit_due = False
-        self._timed_tsn = None  # C5: Karn's rule
-        self._give_up_lost(now)
-        if self._abandoning:  # RFC 3758 §3.5 A5
-            self._advance_peer_ack_point(now)
-            self._forward_tsn.repeat()
+        self.recovery.all_marked()
+        self._abandonment.give_up_lost(now)
+        if self._abandonment.active:  # RFC 3758 §3.5 A5
+            self._abandonment.advance(now)
+            self._abandonment.forward_tsn.repeat()
         self.allow_burst()
 
-    def allow_burst(self, acked: int = 0) -> None:
-        """Something happened that lets new data out: Max.Burst packets beyond the flight (§6.1 D).
+    def handle_recovery_timeout(self, now: float) -> None:
+        """The timer of loss recovery has expired."""
+        data = self._data
+        flight_size, flight_payload = data.flight_size, data.flight_payload
+        action = self.recovery.handle_timeout(now)
+        if action is TimeoutAction.REPAIR:
+            self.peer_rwnd += flight_payload - data.flight_payload  # §6.2.1 C
+            self._repair(flight_size, now)
+            if self._abandonment.active:
+                self._abandonment.advance(now)
+            self.allow_burst()
+        elif action is TimeoutAction.PROBE and not self._window_probe.closed:
+            self._send_probe(now)
 
-        The flight is that before a SACK took effect, so what it acknowledges is replaced in full.
-        The burst grows with ``acked``, the bytes that it acknowledged: a SACK for a whole batch
-        of packets lets out what one for every second packet would have done.
-        """
-        burst = self._config.max_burst * self._pmdcs
-        if burst < acked:
-            burst = acked
-        limit = self._data.flight_size + acked + burst
-        if self._burst_is_over or limit > self._burst_limit:
-            self._burst_limit = limit
-            self._burst_is_over = False
-
-    def replace_config(self, config: Config) -> None:
-        self._config = config
+    def replace_config(self, config: Config, now: float) -> None:
+        old, self._config = self._config, config
         self.congestion.replace_config(config)
+        if config.congestion_control != old.congestion_control:
+            controller = make_controller(config, self._pmdcs)
+            controller.succeed(self.congestion)
+            self.congestion = controller
+        if config.loss_recovery != old.loss_recovery:
+            recovery = make_recovery(config, self._data, self._pmdcs, self._rto)
+            recovery.succeed(self.recovery)
+            self.recovery = recovery
+            if self._data.flight_size:
+                recovery.arm(now)
 
-    def set_path_mtu(self, path_mtu: int) -> None:
-        """Packets have another size from now on; chunks that exist keep theirs (§6.9)."""
-        self._pmdcs = pmdcs = _pmdcs_of(path_mtu)
-        self._least_fragment = (pmdcs - DATA_HEADER_SIZE) >> 1
-        self.congestion.set_pmdcs(pmdcs)
-        self.allow_burst()
-
-    def restart_path(self) -> None:
+    def restart_path(self, now: float) -> None:
         """The path is another one: nothing is known of what it carries (§7.2.5)."""
         self.congestion.restart(self._pmdcs)
         self._rto.restart()
-        self._timed_tsn = None
+        self._round_began_at = now  # what is under way went the old way
+        self.recovery.path_changed()
         self.allow_burst()
 
     def adopt_peer(self, peer_rwnd: int, now: float) -> None:
         """Another incarnation of the peer answers: it has none of what was sent."""
         self._data.acknowledge_ranges([])
-        if self._abandoning:
-            self._forward_tsn.rewind()
+        if self._abandonment.active:
+            self._abandonment.forward_tsn.rewind()
         self.mark_all_for_retransmission(now)
         self.peer_rwnd = peer_rwnd
-        self._window_closed = False
-        self._end_probing()
+        self._window_probe.closed = False
+        self._window_probe.end()
 
     def take_back(self) -> None:
         """All that is outstanding goes back to the send queue, to be cut into chunks anew."""
         data = self._data
         messages = dict.fromkeys([chunk.message for chunk in data.chunks.values()])
-        self._data = OutstandingData(data.cumulative_tsn_ack + 1)
-        self._forward_tsn.restart(self._data)
-        self._abandoning = False
-        self.unacknowledged_messages -= sum(not message.abandoned for message in messages)
+        self._begin_with(data.cumulative_tsn_ack + 1)
         self._send_queue.take_back(messages)
 
     def reset_tsn(self, next_tsn: int) -> None:
@@ -330,8 +279,13 @@ class RetransmissionQueue:
         self.tsn_reset_pending = False
         self._acked_before_reset = self._data.cumulative_tsn_ack
         expected = self._data.next_tsn
-        self._data = OutstandingData(expected + ((next_tsn - expected) & MASK32))
-        self._forward_tsn.restart(self._data)
+        self._begin_with(expected + ((next_tsn - expected) & MASK32))
+
+    def _begin_with(self, tsn: int) -> None:
+        """Nothing is outstanding, and this is the next TSN."""
+        self._data = OutstandingData(tsn)
+        self._abandonment.restart(self._data)
+        self.recovery.restart(self._data)
 
     def _is_of_other_numbering(self, cumulative_tsn_ack: int) -> bool:
         """Whether what seems to acknowledge the future was sent on the other side of a TSN reset."""
@@ -340,275 +294,118 @@ class RetransmissionQueue:
         before = self._acked_before_reset
         return before is not None and (before - cumulative_tsn_ack) & MASK32 < 1 << 30
 
-    # -- messages given up (RFC 3758) ----------------------------------------------------------------
-
     def expire(self, now: float) -> None:
-        """Give up the messages whose lifetime has ended (§4.1 TR3 to TR5).
-
-        One that was sent is not, as long as it may have arrived: it is when it turns out to be lost.
-        """
-        queue = self._send_queue
-        for message in queue.policies.expired(now):
-            if not message.offset:
-                queue.abandon(message, Outcome.ABANDONED_LIFETIME)
-            elif self.partial_reliability and self._is_to_be_sent(message):
-                self._abandon(message, Outcome.ABANDONED_LIFETIME)
-        if self._abandoning:
-            self._advance_peer_ack_point(now)
+        """Give up the messages whose lifetime has ended (RFC 3758 §4.1)."""
+        self._abandonment.expire(now)
 
     def streams_will_be_reset(self, stream_ids: Collection[int]) -> None:
         """The peer is asked to reset streams that we send on (none: all)."""
-        self._forward_tsn.streams_will_be_reset(stream_ids)
+        self._abandonment.forward_tsn.streams_will_be_reset(stream_ids)
 
     def streams_were_reset(self, stream_ids: Collection[int]) -> None:
         """The peer has reset streams that we send on (none: all)."""
-        self._forward_tsn.streams_were_reset(stream_ids)
-
-    def _is_to_be_sent(self, message: OutgoingMessage) -> bool:
-        """A part of a message that was begun waits to be sent, for the first time or again."""
-        if message.offset < len(message.payload):
-            return True
-        assert message.policy is not None
-        chunks = map(self._data.chunks.get, message.policy.tsns)
-        return any(chunk is not None and chunk.state == MARKED for chunk in chunks)
-
-    def _give_up_lost(self, now: float) -> None:
-        """Abandon messages that were found lost and must not be sent again (RFC 7496 §3.1)."""
-        data = self._data
-        if not data.lost:
-            return
-        lost, data.lost = data.lost, []
-        for chunk in lost if self.partial_reliability else ():
-            policy = chunk.message.policy
-            if policy is not None and chunk.state == MARKED:
-                reason = policy.forbids_to_repeat(chunk.tsn, now)
-                if reason is not None:
-                    self._abandon(chunk.message, reason)
-
-    def _abandon(self, message: OutgoingMessage, reason: Outcome) -> None:
-        """Give up a message that was begun, as a whole (§3.5 A2, A3).
-
-        What was not sent of it gets one TSN, which nobody ever sends.  The peer may have all that
-        was sent; only by missing something does it learn that the message ends there, and that what
-        follows is another one.
-        """
-        policy = message.policy
-        assert policy is not None
-        unsent = self._send_queue.abandon(message, reason)
-        self._data.abandon(message, policy)
-        if unsent:
-            self._data.abandon_unsent(message, policy, unsent)
-        self.unacknowledged_messages -= 1
-        self._abandoning = True
-        if self._timed_tsn is not None and self._data.is_abandoned(self._timed_tsn):
-            self._timed_tsn = None  # what acknowledges it will not have been sent for it
-
-    def _advance_peer_ack_point(self, now: float) -> None:
-        self._abandoning = self._data.abandoned_count > 0
-        round_trip = self._rto.rto if self._rto.srtt is None else self._rto.srtt
-        self._forward_tsn.update(self._send_queue.interleaving, now, round_trip)
-
-    # -- out ---------------------------------------------------------------------------------------
-
-    def chunks_to_send(self, room: int, now: float) -> list[bytes]:
-        """The DATA chunks for one packet with ``room`` bytes for them; none if none may go now."""
-        data, queue = self._data, self._send_queue
-        chunks: list[bytes] = []
-        room &= ~3  # chunks are padded
-        forward_tsn = b""
-        if self._forward_tsn.due:  # it goes with DATA if there is any (RFC 3758 §3.5 F2)
-            forward_tsn = self._forward_tsn.chunk(room, queue.interleaving, now)
-            room -= len(forward_tsn)
-        # rule B: one packet may exceed cwnd, hence this is asked once per packet
-        full = data.flight_size >= self.congestion.cwnd or (
-            self._one_packet_only and data.flight_size > 0  # §7.2.3
-        )
-        if data.marked_count:
-            chunks = self._retransmissions(room, full, now)
-            room -= sum(map(len, chunks))
-        # rule C: new data only after all that is marked; rule D: and no more than a burst of it
-        if (
-            queue.unsent_bytes
-            and not (full or data.marked_count)
-            and (chunks or data.flight_size < self._burst_limit)
-        ):
-            self._add_new_data(chunks, room, now)
-        self._cwnd_was_full = data.flight_size >= self.congestion.cwnd or (
-            self._one_packet_only and (data.marked_count or queue.unsent_bytes) > 0
-        )
-        if not chunks:
-            self._burst_is_over = True
-        if forward_tsn:
-            chunks.insert(0, forward_tsn)
-            if not self.t3_rtx.running:  # RFC 3758 §3.5 C5
-                self._start_t3(now)
-        return chunks
-
-    def _add_new_data(self, chunks: list[bytes], room: int, now: float) -> None:
-        data, queue = self._data, self._send_queue
-        cwnd, pmdcs, peer_rwnd = self.congestion.cwnd, self._pmdcs, self.peer_rwnd
-        first_tsn, was_idle = data.next_tsn, not data.flight_size
-        header_size, interleaving = queue.header_size, queue.interleaving
-        queue.start_packet()
-        while room > header_size and (message := queue.next_message()) is not None:
-            size = len(message.payload) - message.offset
-            if size > room - header_size:
-                size = room - header_size
-                if size < self._least_fragment:
-                    break
-            if size > peer_rwnd and not self._may_probe(bool(chunks), now):  # rule A
-                break
-            flags, payload = queue.take(message, size)
-            if flags & BEGINNING:
-                self.unacknowledged_messages += 1
-            peer_rwnd -= size  # §6.2.1 B
-            if (
-                peer_rwnd < pmdcs
-                or data.flight_size + header_size + size >= cwnd
-                or self.shutdown_pending
-            ):
-                flags |= IMMEDIATE  # we benefit from a SACK at once (§6.1)
-            tsn, stream_id = data.next_tsn & MASK32, message.stream_id
-            if not interleaving:
-                wire = encode_data(flags, tsn, stream_id, message.ssn, message.ppid, payload)
-            elif flags & BEGINNING:
-                wire = encode_i_data(flags, tsn, stream_id, message.mid, message.ppid, payload)
-            else:
-                message.fsn = fsn = message.fsn + 1
-                wire = encode_i_data(flags, tsn, stream_id, message.mid, fsn & MASK32, payload)
-            data.add(wire, size, message)
-            chunks.append(wire)
-            room -= len(wire)
-        if data.next_tsn != first_tsn:
-            self.peer_rwnd = max(0, peer_rwnd)
-            if was_idle:  # the packet that ends it fits in any window, the next one may not
-                self.congestion.on_idle(now - self._last_sent_at, self._rto.rto)
-            self._last_sent_at = now
-            if self._timed_tsn is None:
-                self._timed_tsn, self._timed_at = first_tsn, now
-            if not self.t3_rtx.running:  # §6.3.2 R1
-                self._start_t3(now)
-
-    def full_chunks(self, room: int, limit: int) -> list[bytes]:
-        """Up to ``limit`` further chunks of new data that fill ``room`` bytes of a packet each.
-
-        They are the middle of messages that `chunks_to_send`, which has to be asked first, has begun,
-        sent while both windows are wide open: what it looks at for each packet is the same for all
-        of these.  Where anything differs they end, and `chunks_to_send` goes on.
-        """
-        data, queue = self._data, self._send_queue
-        wires: list[bytes] = []
-        length = room & ~3  # chunks are padded
-        size = length - queue.header_size
-        if data.marked_count or self._one_packet_only or self._forward_tsn.due:
-            return wires
-        window = min(self.congestion.cwnd, self._burst_limit) - data.flight_size
-        if self.shutdown_pending or size <= 0:
-            return wires
-        # the chunk that uses up a window is not one of these: it asks for a SACK at once
-        limit = min(limit, (window - 1) // length, (self.peer_rwnd - self._pmdcs) // size)
-        for message, payload in queue.take_middles(size, limit):
-            tsn, stream_id = data.next_tsn & MASK32, message.stream_id
-            flags = UNORDERED if message.unordered else 0
-            if queue.interleaving:
-                message.fsn = fsn = message.fsn + 1
-                wire = encode_i_data(flags, tsn, stream_id, message.mid, fsn & MASK32, payload)
-            else:
-                wire = encode_data(flags, tsn, stream_id, message.ssn, message.ppid, payload)
-            data.add(wire, size, message)
-            wires.append(wire)
-        self.peer_rwnd -= size * len(wires)
-        return wires
-
-    def _may_probe(self, bundled: bool, now: float) -> bool:
-        """Whether one chunk may go out although the peer has no room (§6.1 A).
-
-        With nothing in flight T3-rtx is the probe's timer, so the first probe goes after one RTO.
-        """
-        if self._data.chunks or bundled:
-            return False
-        if self._probe_due:
-            self._probe_due = False
-            return True
-        if not self.t3_rtx.running:
-            self._window_closed = True
-            self._probe_interval = self._probe_interval or self._rto.rto
-            self._start_t3(now)
-        return False
-
-    def _retransmissions(self, room: int, cwnd_is_full: bool, now: float) -> list[bytes]:
-        """Marked chunks for one packet (§6.1 C)."""
-        data = self._data
-        chunks: list[bytes] = []
-        # §7.2.4 step 3: the first packet of a fast retransmit ignores cwnd
-        fast, self._fast_retransmit_due = self._fast_retransmit_due, False
-        if cwnd_is_full and not fast:
-            return chunks
-        whole = self._pmdcs
-        while (chunk := data.first_marked()) is not None:
-            wire = chunk.wire
-            if len(wire) > room and not (room >= whole and not chunks):
-                break  # a chunk made for a larger path MTU goes alone (§6.9)
-            data.retransmit(chunk)
-            self.retransmitted_chunks += 1
-            self.peer_rwnd = max(0, self.peer_rwnd - chunk.payload_size)
-            if self._timed_tsn is not None and chunk.tsn <= self._timed_tsn:
-                self._timed_tsn = None  # §6.3.1 C5
-            if not self.t3_rtx.running or chunk.tsn == data.cumulative_tsn_ack + 1:
-                self._start_t3(now)  # §6.1, §7.2.4 step 4
-            chunks.append(wire)
-            room -= len(wire)
-        if chunks:
-            self._last_sent_at = now
-        elif fast:
-            self._fast_retransmit_due = True
-        return chunks
+        self._abandonment.forward_tsn.streams_were_reset(stream_ids)
 
     # -- after a SACK ------------------------------------------------------------------------------
 
-    def _ranges(self, sack: Sack, cumulative: int) -> list[Range] | None:
-        """The gap ack blocks as sorted ranges of TSNs; None where they cannot be true."""
-        blocks = sack.gap_ack_blocks
-        ranges: list[Range] = []
-        if not blocks:
-            return ranges
-        for start, end in sorted(blocks):
-            if not 0 < start <= end:
-                return None
-            if ranges and cumulative + start <= ranges[-1][1] + 1:
-                ranges[-1] = ranges[-1][0], max(cumulative + end, ranges[-1][1])
-            else:
-                ranges.append((cumulative + start, cumulative + end))
-        return ranges
-
     def _after_acknowledgement(self, acked: int, now: float) -> None:
-        data = self._data
+        data, delivery, newest = self._data, self._delivery, self._data.newest_acked
         self._one_packet_only = False
-        if self._timed_tsn is not None and data.is_acknowledged(self._timed_tsn):
-            self._rto.observe(now - self._timed_at)
-            self._timed_tsn = None
-        self.congestion.on_acknowledged(
-            acked,
-            cwnd_was_full=self._cwnd_was_full,
-            in_fast_recovery=self._recovery_point is not None,
-            all_acked=not data.chunks,
-        )
+        rtt: float | None = None
+        sent_at: float | None = None
+        # §6.3.1 C5: nothing that was sent again since explains when this SACK was sent
+        if newest is not None and not (
+            data.repeated_acked and any(k.sent_at >= newest.sent_at for k in data.repeated_acked)
+        ):
+            sent_at = newest.sent_at
+            rtt = now - sent_at
+            if sent_at >= self._round_began_at:  # C4
+                self._rto.observe(rtt)
+                self._round_began_at = now
+        delivery.now, delivery.acked, delivery.rtt, delivery.sent_at = now, acked, rtt, sent_at
+        delivery.srtt = self._rto.srtt
+        delivery.cumulative_tsn_ack, delivery.next_tsn = data.cumulative_tsn_ack, data.next_tsn
+        delivery.flight_size = data.flight_size
+        delivery.cwnd_was_full = self._cwnd_was_full
+        delivery.in_recovery = self.recovery.exit_point is not None
+        delivery.all_acked = not data.chunks
+        self.congestion.on_delivered(delivery)
         if data.acked_messages:
-            abandoned = self._send_queue.acknowledged(data.acked_messages)
-            self.unacknowledged_messages -= len(data.acked_messages) - abandoned
+            self._send_queue.acknowledged(data.acked_messages)
             data.acked_messages.clear()
 
-    def _enter_fast_recovery(self) -> None:
-        """TSNs were found missing three times (§7.2.4)."""
-        if self._recovery_point is None:
-            self.congestion.on_fast_retransmit()  # step 2
-            self._recovery_point = self._data.next_tsn - 1  # step 6
-            self._fast_retransmit_due = True  # step 3
+    def _recover(
+        self,
+        acked: int,
+        htna: int | None,
+        duplicates: Sequence[int],
+        now: float,
+        *,
+        advanced: bool,
+    ) -> None:
+        """After a SACK: recovery may end or begin, and more may go out during it."""
+        data, recovery = self._data, self.recovery
+        if recovery.exit_point is not None and data.cumulative_tsn_ack >= recovery.exit_point:
+            recovery.end()  # §6.2.1 D iv
+            self.congestion.on_recovered(now)
+        flight_size = data.flight_size
+        found = recovery.find_losses(htna, duplicates, now, advanced=advanced)
+        if found:
+            self._repair(flight_size, now)
+        if recovery.tail_repaired:
+            recovery.tail_repaired = False
+            if recovery.exit_point is None:
+                self.congestion.on_congestion(now)
+        if recovery.exit_point is not None:
+            recovery.delivered(acked, lossless=advanced and not found)
 
-    def _leave_fast_recovery(self) -> None:
-        """All that was outstanding at its begin is acknowledged (§6.2.1 D iv)."""
-        self._recovery_point = None
-        self._fast_retransmit_due = False
+    def _repair(self, flight_size: int, now: float) -> None:
+        """Some of what was in flight was found lost (§7.2.4)."""
+        recovery, congestion = self.recovery, self.congestion
+        congestion.on_lost(flight_size - self._data.flight_size, now)
+        if recovery.exit_point is None:
+            congestion.on_congestion(now)  # step 2
+            recovery.begin(flight_size, congestion.ssthresh)
+        self._abandonment.give_up_lost(now)
+
+    def _send_probe(self, now: float) -> None:
+        """The end of a flight may be lost (RFC 8985 §7.3): one packet more, new data if there is any."""
+        data, recovery = self._data, self.recovery
+        chunk = None
+        if self._one_packet_only:
+            # what was sent after T3-rtx had expired is late itself.  It counts as lost: so there is
+            # still only one packet in flight
+            self.mark_all_for_retransmission(now)
+        elif not data.marked_count and not self._has_new_data():
+            chunk = data.last_repeatable(now)
+            if chunk is None:
+                return
+            data.mark(chunk)
+            data.lost.clear()  # that it is not is known
+            self.peer_rwnd += chunk.payload_size  # §6.2.1 C
+        if data.marked_count:
+            recovery.packet_due = True
+            self._ask_for_sack()
+        else:
+            self._probes_with_new_data = True
+        recovery.probed(chunk)
+        self.tail_loss_probes += 1
+        self.allow_burst()
+        self._start_t3(now)
+
+    def _ask_for_sack(self) -> None:
+        """The next retransmission is not to be acknowledged with delay (I bit)."""
+        chunk = self._data.first_marked()
+        if chunk is not None:
+            wire = chunk.wire
+            chunk.wire = wire[:1] + bytes((wire[1] | IMMEDIATE,)) + wire[2:]
+
+    def _has_new_data(self) -> bool:
+        """There is something to send, and the peer has room for it."""
+        message = self._send_queue.next_message()
+        if message is None:
+            return False
+        return min(len(message.payload) - message.offset, self._pmdcs) <= self.peer_rwnd
 
     def _manage_t3(self, advanced: bool, reneged: bool, now: float) -> None:
         data = self._data
@@ -617,25 +414,14 @@ class RetransmissionQueue:
         elif advanced or (reneged and not self.t3_rtx.running):
             self._start_t3(now)  # R3, R4
 
-    def _start_t3(self, now: float) -> None:
-        self.t3_rtx.start(now, self._probe_interval or self._rto.rto)
-
     def _learn_window(self, a_rwnd: int, acknowledged: bool, now: float) -> None:
         """What the peer has room for, after all else that a SACK says (§6.2.1 D ii)."""
-        self._sack_since_expiry = True
-        self._window_closed = closed = a_rwnd < self._pmdcs
-        if self._probe_interval and (acknowledged or not closed):
-            self._end_probing()
+        probe = self._window_probe
+        probe.answered = True
+        probe.closed = closed = a_rwnd < self._pmdcs
+        if probe.interval and (acknowledged or not closed):
+            probe.end()
             if not closed and self._data.flight_size:
                 # The peer had no room for the probe and has some now: do not wait for T3-rtx.
                 self.mark_all_for_retransmission(now)
         self.peer_rwnd = max(0, a_rwnd - self._data.flight_payload)
-
-    def _end_probing(self) -> None:
-        self._probe_interval = 0.0
-        self._probe_due = False
-
-
-def _pmdcs_of(path_mtu: int) -> int:
-    """The longest DATA chunk that fits into a packet (PMDCS)."""
-    return path_mtu - COMMON_HEADER_SIZE & ~3  # chunks are padded

@@ -149,6 +149,7 @@ class SendQueue:
         "message_count",
         "policies",
         "start_packet",
+        "unacknowledged_messages",
         "unsent_bytes",
     )
 
@@ -163,6 +164,8 @@ class SendQueue:
         self._holding = self._suspended = False
         self.message_count = 0
         """Messages of which nothing was sent yet."""
+        self.unacknowledged_messages = 0
+        """Messages that were begun and are neither wholly acknowledged nor abandoned."""
         self.unsent_bytes = 0
         self.drained: list[int] = []
         """Streams whose unsent bytes fell to their low-water mark; whoever reads it clears it."""
@@ -194,6 +197,11 @@ class SendQueue:
         Call `start_packet` when what is asked for begins another packet.
         """
         return self._current or self._choose()
+
+    @staticmethod
+    def is_single(message: OutgoingMessage) -> bool:
+        """Nothing was sent of the message, and nothing else waits on its stream."""
+        return message.stream.unsent_bytes == len(message.payload)
 
     def take(self, message: OutgoingMessage, size: int) -> tuple[int, bytes]:
         """The next ``size`` bytes of what `next_message` gave, behind the chunk flags B, E and U.
@@ -244,15 +252,13 @@ class SendQueue:
             limit -= count
         return taken
 
-    def acknowledged(self, messages: Iterable[OutgoingMessage]) -> int:
-        """The peer has all of these: their stream sequence numbers may be used again (§6.1).
-
-        Returns how many of them had been abandoned.
-        """
-        abandoned = 0
+    def acknowledged(self, messages: Iterable[OutgoingMessage]) -> None:
+        """The peer has all of these: their stream sequence numbers may be used again (§6.1)."""
         for message in messages:
-            if message.policy is not None:
-                abandoned += message.policy.abandoned
+            if message.policy is None:
+                self.unacknowledged_messages -= 1
+            else:
+                self.unacknowledged_messages -= not message.policy.abandoned
                 self.policies.delivered(message)
             stream = message.stream
             left = stream.undelivered_bytes - len(message.payload)
@@ -266,7 +272,6 @@ class SendQueue:
                     self._tell_delivered(stream)
                 if not (stream.next_ssn or stream.next_mid):
                     self._forget_if_unused(stream)
-        return abandoned
 
     # -- what a stream has waiting -----------------------------------------------------------------
 
@@ -323,7 +328,10 @@ class SendQueue:
             self._reduce_unsent(stream, rest)
         message.payload = b""
         self._reduce_undelivered(stream, size)
-        return rest if offset else 0
+        if not offset:
+            return 0
+        self.unacknowledged_messages -= 1
+        return rest
 
     def _drop(self, stream: OutboundStream, message: OutgoingMessage) -> None:
         """Take a message away that was not begun."""
@@ -411,7 +419,7 @@ class SendQueue:
         self._held = {}
         self._held_count = 0
         self._holding = self._suspended = False
-        self.message_count = 0
+        self.message_count = self.unacknowledged_messages = 0
         self.unsent_bytes = 0
         self.drained.clear()
         self.delivered.clear()
@@ -538,6 +546,7 @@ class SendQueue:
             self.unsent_bytes += message.offset
             stream.unsent_bytes += message.offset
             self.message_count += 1
+            self.unacknowledged_messages -= 1
             message.offset = 0
             message.unacked = size
             if not stream.active:
@@ -613,6 +622,7 @@ class SendQueue:
     def _begin(self, message: OutgoingMessage) -> None:
         stream = message.stream
         self.message_count -= 1
+        self.unacknowledged_messages += 1
         if self.interleaving:
             message.fsn = 0
             if message.unordered:  # RFC 8260 §2.1: two counters for each stream

@@ -1,0 +1,51 @@
+"""Sets of TSNs as sorted ranges: what gap ack blocks say, and what is new in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+__all__ = ["Range", "above", "ranges_of_blocks", "subtract"]
+
+Range: TypeAlias = "tuple[int, int]"
+"""The first and the last TSN of a run."""
+
+
+def ranges_of_blocks(blocks: Sequence[tuple[int, int]], cumulative: int) -> list[Range] | None:
+    """Gap ack blocks as sorted ranges that do not touch; None where they cannot be true."""
+    ranges: list[Range] = []
+    if not blocks:
+        return ranges
+    for start, end in sorted(blocks):
+        if not 0 < start <= end:
+            return None
+        if ranges and cumulative + start <= ranges[-1][1] + 1:
+            ranges[-1] = ranges[-1][0], max(cumulative + end, ranges[-1][1])
+        else:
+            ranges.append((cumulative + start, cumulative + end))
+    return ranges
+
+
+def above(ranges: Sequence[Range], tsn: int) -> list[Range]:
+    """The part of the ranges that is above ``tsn``."""
+    return [(max(first, tsn + 1), last) for first, last in ranges if last > tsn]
+
+
+def subtract(ranges: Sequence[Range], others: Sequence[Range]) -> list[Range]:
+    """What is in the first sorted ranges and not in the second ones, in one walk along both."""
+    result: list[Range] = []
+    index, count = 0, len(others)
+    for first, last in ranges:
+        while index < count and others[index][1] < first:
+            index += 1
+        i = index
+        while i < count and others[i][0] <= last:
+            other_first, other_last = others[i]
+            if other_first > first:
+                result.append((first, other_first - 1))
+            first = other_last + 1
+            i += 1
+        index = max(index, i - 1)
+        if first <= last:
+            result.append((first, last))
+    return result

@@ -1,0 +1,39 @@
+"""Proportional Rate Reduction (RFC 6937): how a window shrinks without a silence.
+
+After a loss ssthresh is a part, half perhaps, of what is in flight.  To send nothing until so much has
+left the network would keep everybody waiting for half a round trip.  Instead, of each amount delivered
+the same part goes out again, so that at the end of the round trip ssthresh bytes are in flight.  Where
+losses have left less than that, it is refilled no faster than by slow start, and not faster than data
+is delivered while still more turns out to be lost.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ProportionalRateReduction"]
+
+
+class ProportionalRateReduction:
+    """The sending in one recovery."""
+
+    __slots__ = ("_delivered", "_flight_at_begin", "_out", "_ssthresh")
+
+    def __init__(self, flight_size: int, ssthresh: int) -> None:
+        """``flight_size`` is what was in flight when the loss was found, the lost included."""
+        self._flight_at_begin = max(flight_size, 1)
+        self._ssthresh = ssthresh
+        self._delivered = 0
+        self._out = 0
+
+    def sent(self, size: int) -> None:
+        self._out += size
+
+    def quota(self, acked: int, flight_size: int, pmdcs: int, *, lossless: bool) -> int:
+        """A SACK has acknowledged so much: the bytes that may go out until the next one (§3)."""
+        self._delivered += acked
+        if flight_size > self._ssthresh:
+            share = -(-self._delivered * self._ssthresh // self._flight_at_begin)
+            return share - self._out
+        limit = self._delivered - self._out  # the Conservative Reduction Bound
+        if lossless:  # the Slow Start Reduction Bound
+            limit = max(limit, acked) + pmdcs
+        return min(self._ssthresh - flight_size, limit)
