@@ -65,7 +65,7 @@ from ._errors import (
 )
 from ._message_channel import MessageChannel as MessageChannel
 from ._open_association import make_init as make_init, open_association as open_association
-from ._receipt import Receipt as Receipt
+from ._receipt import Receipt as Receipt, SendKeywords as SendKeywords
 from ._rtc import (
     RtcEndpoint as RtcEndpoint,
     RtcStatistics as RtcStatistics,

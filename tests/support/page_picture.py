@@ -3,7 +3,7 @@
     python -m tests.support.page_picture browser.png [--dark]
 
 Everything on it happens while it is taken: two pages, a bad network, a measurement, a file.  The
-manual has it in 48 colours as a lossless WebP (both by Pillow), which keeps it below 40 kB.
+manual has it in its 56 most frequent colours as a lossless WebP, which keeps it below 40 kB.
 """
 
 from __future__ import annotations
