@@ -31,7 +31,8 @@ from ._rtc_sockets import RtcSockets, resolve_servers
 from ._udp_fragmentation import IPV4_OVERHEAD
 from ._udp_socket import MAX_UDP_PAYLOAD, UDPSocket
 from ._webrtc.certificate import Certificate
-from ._webrtc.ice_common import IceConfig, IceDatagram, peek_local_ufrag
+from ._webrtc.ice_check import peek_local_ufrag
+from ._webrtc.ice_common import IceConfig, IceDatagram
 from ._webrtc.sdp import RemoteDescription, SdpType
 from ._webrtc.stun import Address
 
@@ -44,8 +45,16 @@ __all__ = [
     "open_rtc_endpoint",
 ]
 
-DEFAULT_RTC_CONFIG: Final = Config(path_mtu=1160, rto_initial=0.5, rto_min=0.4)
-"""As for DTLS, and with the shorter time-outs that WebRTC stacks use."""
+DEFAULT_RTC_CONFIG: Final = Config(
+    path_mtu=1160,
+    rto_initial=0.5,
+    rto_min=0.4,
+    rto_max=3.0,
+    max_init_retransmits=12,
+    association_max_retrans=30,
+)
+"""As for DTLS, and with the shorter time-outs that WebRTC stacks use.  How long a peer may be silent
+is left to ICE's consent (RFC 7675): after a shorter interruption packets should soon flow again."""
 DEFAULT_MAX_DATAGRAM_SIZE: Final = 1500 - IPV4_OVERHEAD
 """What Ethernet carries.  Stacks there are read DTLS into buffers of fixed size, the smallest (aiortc)
 1500 bytes, Chromium 2048: a longer packet reaches SCTP in pieces, each in the place of a later one."""

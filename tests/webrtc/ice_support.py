@@ -25,6 +25,7 @@ from trio_sctp._webrtc.stun import (
 )
 
 STUN_SERVER: Address = ("203.0.113.1", 3478)
+TRANSACTIONS = itertools.count()
 
 
 class Nat:
@@ -248,7 +249,7 @@ def check(
     nominate: bool = False,
     priority: int | None = 1 << 30,
     role: int = Attribute.ICE_CONTROLLING,
-    transaction_id: bytes = bytes(12),
+    transaction_id: bytes | None = None,
     extra: tuple[tuple[int, bytes], ...] = (),
 ) -> bytes:
     """A Binding request as a peer would send it to the owner of ``local``."""
@@ -260,4 +261,6 @@ def check(
         attributes.append((Attribute.USE_CANDIDATE, b""))
     attributes += extra
     key = (local.password if password is None else password).encode()
+    if transaction_id is None:
+        transaction_id = next(TRANSACTIONS).to_bytes(12, "big")
     return encode_message(MessageClass.REQUEST, transaction_id, attributes, key=key)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -296,10 +297,17 @@ def test_nobody_there() -> None:
     a = network.full(A, controlling=True)
     agent_of(a).set_remote(IceCredentials.generate(Random(3)), now=0.0)
     agent_of(a).add_remote_candidate(Candidate.make("host", Z, base=Z), now=0.0)
-    network.run_until_settled()
+    times = []
+    while not agent_of(a).failed:
+        carried = len(network.carried)
+        assert network.step()
+        times += [network.now] * (len(network.carried) - carried)
     assert a.events[-1] == IceFailed(IceFailureReason.NO_PAIR)
     assert 39.4 < network.now < 45.0
-    assert len(network.carried) == 7
+    assert len(times) == 18
+    gaps = [b - a for a, b in pairwise(times)]
+    assert gaps[:4] == pytest.approx([0.5, 1.0, 2.0, 2.0])
+    assert max(gaps) == pytest.approx(2.0)
     assert agent_of(a).send_path is None
     assert agent_of(a).next_timeout() == float("inf")
     agent_of(a).handle_timeout(now=99.0)
@@ -377,13 +385,27 @@ def test_controlling_side_moves_to_another_pair_when_the_selected_one_dies() -> 
     assert a.selected[-1].local == A
     network.run(10.0)
     network.blocked.add(A)
-    network.run(2.0)
-    # Something has to try the other pair: here a candidate that trickles in late.
-    agent_of(a)._checklist.trigger(agent_of(a)._checklist.pairs[second, Z])
-    agent_of(a)._wake(network.now)
-    network.run(40.0)
-    assert a.selected[-1] == PairSelected(second, Z)
-    assert z.selected[-1] == PairSelected(Z, second)
+    # after two consent checks without an answer
+    network.run(15.0)
+    assert a.selected[1:] == [PairSelected(second, Z)]
+    assert z.selected[1:] == [PairSelected(Z, second)]
+    network.run(60.0)
+    assert not a.agent.failed
+    assert not z.agent.failed
+
+
+def test_where_no_other_pair_works_the_checks_go_on_and_end() -> None:
+    network = Network()
+    a = network.full(A, ("192.0.2.11", 1001), controlling=True)
+    z = network.full(Z, controlling=False)
+    network.introduce(a, z)
+    network.run(3.0)
+    network.blocked.add(Z)
+    network.carried.clear()
+    network.run(60.0)
+    assert a.events[-1] == IceFailed(IceFailureReason.CONSENT_LOST)
+    assert z.events[-1] == IceFailed(IceFailureReason.CONSENT_LOST)
+    assert len(network.carried) < 60
 
 
 @pytest.mark.parametrize("moved", [False, True])
@@ -448,7 +470,7 @@ def test_wrong_password_never_connects() -> None:
     for node in (a, z):
         assert node.events[-1] == IceFailed(IceFailureReason.NO_PAIR)
         assert not agent_of(node)._verified
-        assert agent_of(node).checks_refused == 7
+        assert agent_of(node).checks_refused == 18
 
 
 def forged_responses(request: StunMessage, source: Address) -> list[bytes]:

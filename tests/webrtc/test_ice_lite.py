@@ -7,12 +7,8 @@ import pytest
 from tests.webrtc.ice_support import Network, check
 from trio_sctp._webrtc.ice import IceAgent
 from trio_sctp._webrtc.ice_candidate import IceCredentials
-from trio_sctp._webrtc.ice_common import (
-    IceFailed,
-    IceFailureReason,
-    PairSelected,
-    peek_local_ufrag,
-)
+from trio_sctp._webrtc.ice_check import peek_local_ufrag
+from trio_sctp._webrtc.ice_common import IceFailed, IceFailureReason, PairSelected
 from trio_sctp._webrtc.ice_lite import IceLiteAgent
 from trio_sctp._webrtc.stun import (
     Address,
@@ -207,6 +203,10 @@ def test_replayed_check_teaches_nothing_that_was_not_so() -> None:
     agent.receive_datagram(check(MINE, nominate=True), PEER, now=1.2)
     agent.receive_datagram(request, ELSEWHERE, now=1.3)
     assert agent.selected == PEER
+    # Later, when the peer might really have moved, the same.
+    for now in (10.0, 10.1, 20.0):
+        agent.receive_datagram(request, ELSEWHERE, now=now)
+        assert agent.selected == PEER
 
 
 def test_peer_that_stops_asking_is_gone() -> None:

@@ -23,7 +23,8 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from .ice_candidate import Candidate, IceCredentials, candidate_priority
+from .ice_candidate import Candidate, IceCredentials
+from .ice_check import answer_check, make_check, role_conflict_response
 from .ice_checklist import CandidatePair, Checklist, PairState, Path
 from .ice_common import (
     GatheringComplete,
@@ -33,29 +34,21 @@ from .ice_common import (
     IceFailed,
     IceFailureReason,
     LocalCandidate,
-    Nominations,
     PairSelected,
-    answer_check,
-    role_conflict_response,
 )
 from .ice_consent import Consent
-from .ice_gathering import LocalCandidates
+from .ice_gathering import Gathering, LocalCandidates
+from .ice_nomination import Nominations
+from .ice_remote import RemoteCandidates
+from .ice_role import Role
 from .ice_transactions import Transaction, Transactions
-from .stun import (
-    Address,
-    Attribute,
-    MessageClass,
-    StunDecodeError,
-    StunMessage,
-    encode_message,
-)
+from .stun import Address, MessageClass, StunDecodeError, StunMessage
 
 if TYPE_CHECKING:
     from random import Random
 
 __all__ = ["IceAgent", "IceConfig", "IceDatagram"]
 
-_MAX_REMOTE_CANDIDATES: Final = 100
 _MAX_EARLY_CHECKS: Final = 16
 _MAX_VERIFIED: Final = 100
 
@@ -76,19 +69,17 @@ class IceAgent:
 
         ``rng`` has to be unpredictable: transaction ids keep strangers from forging responses.
         """
-        self._config = config or IceConfig()
+        config = self._config = config or IceConfig()
         self._rng = rng
         self.credentials = credentials
-        self.controlling = controlling
-        self._tie_breaker = rng.getrandbits(64)
+        self._role = Role(rng, controlling=controlling)
         self._remote: IceCredentials | None = None
-        self._remote_is_lite = False
-        self._remote_candidates: dict[Address, Candidate] = {}
-        self.candidates_ignored = 0
-        """Remote candidates that cannot be checked: names, TCP, too many."""
+        self._remote_candidates = RemoteCandidates()
         self._local = LocalCandidates()
+        self._gathering = Gathering(self._local, config)
+        self.gathering_complete = False
         self._checklist = Checklist()
-        self._transactions = Transactions(self._config.initial_rto)
+        self._checks = Transactions(config.initial_rto, config.max_rto)
         self._early_checks: list[tuple[Path, int, bool]] = []
         self._verified: dict[Path, None] = {}
         self._nominations = Nominations[Path]()
@@ -104,6 +95,11 @@ class IceAgent:
         self.checks_refused = 0
 
     # -- what is known -------------------------------------------------------------------------
+
+    @property
+    def controlling(self) -> bool:
+        """Whether we choose the pair to use."""
+        return self._role.controlling
 
     @property
     def selected(self) -> Path | None:
@@ -137,36 +133,36 @@ class IceAgent:
         return self._local.best_first()
 
     @property
-    def gathering_complete(self) -> bool:
-        return self._local.ended
+    def candidates_ignored(self) -> int:
+        """Remote candidates that cannot be checked: names, TCP, too many."""
+        return self._remote_candidates.ignored
 
     # -- our candidates ------------------------------------------------------------------------
 
     def add_host(self, address: Address, *, now: float) -> None:
         """An address that a socket of ours is bound to; the first one is preferred."""
-        host = self._local.add_host(address)
+        host = self._gathering.add_host(address)
         if host is None:
             return
         self._events.append(LocalCandidate(host))
-        for remote in list(self._remote_candidates.values()):
+        for remote in self._remote_candidates:
             self._pair_up(host, remote)
         self._wake(now)
 
     def add_stun_server(self, server: Address, *, now: float) -> None:
         """Ask it, from each of our addresses, how we look from outside (RFC 8445 §5.1.1.2)."""
-        self._local.add_server(server)
+        self._gathering.add_server(server)
         self._wake(now)
 
     def end_of_hosts(self, *, now: float) -> None:
         """All addresses and servers are told: `GatheringComplete` follows when all answered."""
-        self._local.hosts_ended = True
+        self._gathering.hosts_ended = True
         self._wake(now)
         self._end_gathering_if_done()
 
     def _end_gathering_if_done(self) -> None:
-        local = self._local
-        if not local.ended and local.all_asked and not self._transactions.gathering:
-            local.ended = True
+        if not self.gathering_complete and self._gathering.finished:
+            self.gathering_complete = True
             self._events.append(GatheringComplete())
 
     # -- the peer ------------------------------------------------------------------------------
@@ -177,7 +173,7 @@ class IceAgent:
         ``lite``: the peer's description has ``a=ice-lite``; then we control (RFC 8445 §6.1.1).
         """
         self._remote = credentials
-        self._remote_is_lite = lite
+        self._role.is_settled = lite
         if lite:
             self._set_role(controlling=True)
         self._fail_at = now + self._config.connect_timeout
@@ -191,17 +187,10 @@ class IceAgent:
 
         One that cannot be checked is counted and ignored: the peer's own checks may still find us.
         """
-        known = self._remote_candidates.get(candidate.address)
-        full = len(self._remote_candidates) >= _MAX_REMOTE_CANDIDATES
-        if not candidate.checkable or (known is None and full):
-            self.candidates_ignored += 1
-            return
-        if known is not None and known.kind != "prflx":
-            return
-        self._remote_candidates[candidate.address] = candidate
-        for base in list(self._local.bases.values()):
-            self._pair_up(base, candidate)
-        self._wake(now)
+        if self._remote_candidates.tell(candidate):
+            for base in self._local.bases.values():
+                self._pair_up(base, candidate)
+            self._wake(now)
 
     def _pair_up(self, base: Candidate, remote: Candidate) -> CandidatePair | None:
         return self._checklist.add(base, remote, controlling=self.controlling)
@@ -213,11 +202,11 @@ class IceAgent:
         """
         self._previous_credentials = self.credentials
         self.credentials = credentials
-        self._tie_breaker = self._rng.getrandbits(64)
+        self._role.draw_again(self._rng)
         self._remote = None
         self._remote_candidates.clear()
         self._checklist = Checklist()
-        self._transactions.end_checks()
+        self._checks.clear()
         self._nominations = Nominations()
         self._early_checks = []
         self._first_valid_at = math.inf
@@ -250,6 +239,8 @@ class IceAgent:
         """Do what is due by now."""
         if self._failed:
             return
+        self._gathering.handle_timeout(now, self._send)
+        self._end_gathering_if_done()
         self._retransmit(now)
         self._nominate_if_due(now)
         self._keep_consent(now)
@@ -277,7 +268,8 @@ class IceAgent:
         deadlines = [
             self._next_check_at,
             self._nomination_at(),
-            self._transactions.next_timeout(),
+            self._checks.next_timeout(),
+            self._gathering.next_timeout(),
         ]
         if self._consent is not None:
             deadlines.append(self._consent.next_timeout)
@@ -300,31 +292,21 @@ class IceAgent:
             self.checks_refused += 1
             self._send(result.response, path)
             return False
-        if not self._agree_on_roles(message):
+        controlling = self._role.after_request(message)
+        if controlling is None:
             key = self.credentials.password.encode()
             self._send(role_conflict_response(message, key), path)
             return True
+        self._set_role(controlling=controlling)
         self._send(result.response, path)
         if len(self._verified) < _MAX_VERIFIED:
             self._verified[path] = None
         self._check_back(path, message.priority or 0, message.use_candidate, now)
         return True
 
-    def _agree_on_roles(self, message: StunMessage) -> bool:
-        """RFC 8445 §7.3.1.1: whether the request may be accepted."""
-        if self.controlling and message.ice_controlling is not None:
-            if self._remote_is_lite or self._tie_breaker >= message.ice_controlling:
-                return False
-            self._set_role(controlling=False)
-        elif not self.controlling and message.ice_controlled is not None:
-            if self._tie_breaker < message.ice_controlled:
-                return False
-            self._set_role(controlling=True)
-        return True
-
     def _set_role(self, *, controlling: bool) -> None:
         if controlling != self.controlling:
-            self.controlling = controlling
+            self._role.controlling = controlling
             self._checklist.set_role(controlling)
             for pair in self._checklist:
                 pair.nominating = pair.nominate_on_success = False
@@ -335,19 +317,14 @@ class IceAgent:
             if len(self._early_checks) < _MAX_EARLY_CHECKS:
                 self._early_checks.append((path, priority, use_candidate))
             return
-        base, remote = self._local.bases[path[0]], self._remote_candidates.get(path[1])
+        remote = self._remote_candidates.found_at(path[1], priority)
         if remote is None:
-            if len(self._remote_candidates) >= _MAX_REMOTE_CANDIDATES:
-                return
-            foundation = f"prflx{len(self._remote_candidates)}"
-            host, port = path[1]
-            remote = Candidate(foundation, 1, "udp", priority, host, port, "prflx")
-            self._remote_candidates[path[1]] = remote
-        pair = self._pair_up(base, remote)
+            return
+        pair = self._pair_up(self._local.bases[path[0]], remote)
         if pair is None:
             return
         if pair.state is not PairState.SUCCEEDED:
-            self._transactions.cancel(pair)
+            self._checks.cancel(pair)
             pair.nominate_on_success |= use_candidate and not self.controlling
             self._checklist.trigger(pair)
             self._wake(now)
@@ -363,11 +340,7 @@ class IceAgent:
 
     def _start_next(self, now: float) -> bool:
         """Begin one transaction; whether there was one to begin."""
-        question = self._local.next_to_ask()
-        if question is not None:
-            transaction_id = self._rng.randbytes(12)
-            request = encode_message(MessageClass.REQUEST, transaction_id)
-            self._begin(transaction_id, request, question, None, now)
+        if self._gathering.ask_next(self._rng, now, self._send):
             return True
         if self._remote is None:
             return False
@@ -378,69 +351,41 @@ class IceAgent:
         return True
 
     def _check(self, pair: CandidatePair, remote: IceCredentials, now: float) -> None:
+        config = self._config
         pair.state = PairState.IN_PROGRESS
         transaction_id = self._rng.randbytes(12)
         nominate = pair.nominating and self.controlling
-        request = self._make_check(transaction_id, self.credentials, remote, pair.local, nominate)
-        self._begin(transaction_id, request, pair.path, pair, now, use_candidate=nominate)
-
-    def _make_check(
-        self,
-        transaction_id: bytes,
-        local: IceCredentials,
-        remote: IceCredentials,
-        base: Candidate,
-        nominate: bool,
-    ) -> bytes:
-        """RFC 8445 §7.2.2."""
-        role = Attribute.ICE_CONTROLLING if self.controlling else Attribute.ICE_CONTROLLED
-        attributes = [
-            (Attribute.USERNAME, f"{remote.ufrag}:{local.ufrag}".encode()),
-            (Attribute.PRIORITY, _prflx_priority(base).to_bytes(4, "big")),
-            (role, self._tie_breaker.to_bytes(8, "big")),
-        ]
-        if nominate:
-            attributes.append((Attribute.USE_CANDIDATE, b""))
-        key = remote.password.encode()
-        return encode_message(MessageClass.REQUEST, transaction_id, attributes, key=key)
-
-    def _begin(
-        self,
-        transaction_id: bytes,
-        request: bytes,
-        path: Path,
-        pair: CandidatePair | None,
-        now: float,
-        *,
-        use_candidate: bool = False,
-    ) -> None:
-        config = self._config
+        request = make_check(
+            transaction_id,
+            local=self.credentials,
+            remote=remote,
+            base=pair.local,
+            role=self._role.attribute,
+            nominate=nominate,
+        )
         # RFC 8445 §14.3: the more there is to check, the more slowly each is repeated.
         active = sum(p.state in (PairState.WAITING, PairState.IN_PROGRESS) for p in self._checklist)
-        tries = config.gathering_transmissions if pair is None else config.max_transmissions
         rto = max(config.initial_rto, config.pace * active)
         transaction = Transaction(
             request=request,
-            path=path,
+            path=pair.path,
+            rto=rto,
+            transmissions_left=config.max_transmissions - 1,
+            next_at=now + rto,
             pair=pair,
             controlling=self.controlling,
-            use_candidate=use_candidate,
-            rto=rto,
-            transmissions_left=tries - 1,
-            next_at=now + rto,
+            use_candidate=nominate,
         )
-        self._transactions.add(transaction_id, transaction)
-        self._send(request, path)
+        self._checks.add(transaction_id, transaction)
+        self._send(request, pair.path)
 
     def _send(self, data: bytes | None, path: Path) -> None:
         if data is not None:
             self._datagrams.append(IceDatagram(data, *path))
 
     def _retransmit(self, now: float) -> None:
-        for transaction in self._transactions.expire(now, self._send):
-            if transaction.pair is None:
-                self._end_gathering_if_done()
-            elif not transaction.cancelled:
+        for transaction in self._checks.expire(now, self._send):
+            if transaction.pair is not None and not transaction.cancelled:
                 self._pair_failed(transaction.pair, now)
 
     def _pair_failed(self, pair: CandidatePair, now: float) -> None:
@@ -453,16 +398,16 @@ class IceAgent:
         consent = self._consent
         if consent is not None and consent.expects(message.transaction_id):
             return consent.take_response(message, path, now)
-        transaction = self._transactions.get(message.transaction_id)
-        if transaction is None:
+        if self._gathering.expects(message.transaction_id):
+            return self._receive_from_server(message, path)
+        transaction, remote = self._checks.get(message.transaction_id), self._remote
+        if transaction is None or remote is None:
             return False
-        if transaction.pair is None:
-            return self._receive_from_server(message, path, transaction)
-        remote = self._remote
-        if remote is None or not message.verify_integrity(remote.password.encode()):
+        if not message.verify_integrity(remote.password.encode()):
             return False  # RFC 8489 §9.1.4: as if it had never come
-        self._transactions.end(message.transaction_id)
+        self._checks.end(message.transaction_id)
         pair = transaction.pair
+        assert pair is not None
         if path != transaction.path:
             self._pair_failed(pair, now)  # RFC 8445 §7.2.5.2.1
         elif message.message_class is MessageClass.SUCCESS:
@@ -473,23 +418,16 @@ class IceAgent:
             self._pair_failed(pair, now)
         return True
 
-    def _receive_from_server(
-        self, message: StunMessage, path: Path, transaction: Transaction
-    ) -> bool:
-        if path != transaction.path:
-            return False
-        self._transactions.end(message.transaction_id)
-        mapped = message.mapped_address
-        if message.message_class is MessageClass.SUCCESS and mapped is not None:
-            found = self._local.add_reflexive("srflx", mapped, base=path[0], server=path[1])
-            if found is not None:
-                self._events.append(LocalCandidate(found))
+    def _receive_from_server(self, message: StunMessage, path: Path) -> bool:
+        accepted, found = self._gathering.receive_response(message, path)
+        if found is not None:
+            self._events.append(LocalCandidate(found))
         self._end_gathering_if_done()
-        return True
+        return accepted
 
     def _role_conflict(self, pair: CandidatePair, transaction: Transaction, now: float) -> None:
         # RFC 8445 §7.2.5.1: change to the role that the check did not have
-        if not self._remote_is_lite:
+        if not self._role.is_settled:
             self._set_role(controlling=not transaction.controlling)
         if pair.state is not PairState.SUCCEEDED:
             self._checklist.trigger(pair)
@@ -510,6 +448,8 @@ class IceAgent:
             transaction.use_candidate and transaction.controlling and self.controlling
         ) or pair.nominate_on_success:
             self._nominated(pair, now)
+        elif self.controlling and self._consent is not None and self._consent.is_shaky(now):
+            self._move_on(self._consent, now)
 
     # -- nomination ----------------------------------------------------------------------------
 
@@ -560,7 +500,7 @@ class IceAgent:
 
     def _stop_checks(self, selected: CandidatePair) -> None:
         """RFC 8445 §8.1.2: what has not come through by now need not."""
-        for pair in self._transactions.end_checks():
+        for pair in self._checks.clear():
             if pair.state is PairState.IN_PROGRESS:
                 pair.fail()
         self._checklist.stop()
@@ -578,25 +518,41 @@ class IceAgent:
         if now < consent.next_check_at:
             return
         transaction_id = self._rng.randbytes(12)
-        base = self._local.bases[consent.path[0]]
-        # A controlling agent nominates again each time: the peer may have missed it under loss.
-        request = self._make_check(
-            transaction_id, consent.local, consent.remote, base, self.controlling
+        request = make_check(
+            transaction_id,
+            local=consent.local,
+            remote=consent.remote,
+            base=self._local.bases[consent.path[0]],
+            role=self._role.attribute,
+            # Each time: under loss the peer may have missed it.
+            nominate=self.controlling,
         )
         consent.begin_check(transaction_id, now)
         self._send(request, consent.path)
-        if self.controlling and consent.is_shaky(now):
-            self._move_on(consent, now)
+        if consent.is_shaky(now):
+            self._look_elsewhere(consent, now)
 
-    def _move_on(self, consent: Consent, now: float) -> None:
-        """The selected pair falters: take another one if it worked since."""
+    def _look_elsewhere(self, consent: Consent, now: float) -> None:
+        """The selected pair falters: see which others work, and take one if that is ours to do."""
+        others = [pair for pair in self._checklist if pair.path != consent.path]
+        if self.controlling and self._move_on(consent, now):
+            return
+        for pair in others:
+            if not pair.pending:
+                self._checklist.trigger(pair)
+        self._wake(now)
+
+    def _move_on(self, consent: Consent, now: float) -> bool:
+        """Nominate the best pair that has worked since the selected one was heard of."""
         for pair in self._checklist.valid_pairs():
             if pair.path != consent.path and pair.succeeded_at > consent.heard_at:
-                self._nominate(pair, now)
-                return
+                if not pair.nominating:
+                    self._nominate(pair, now)
+                return True
+        return False
 
     def _is_busy(self) -> bool:
-        return bool(self._transactions) or (self._remote is not None and self._checklist.has_work)
+        return bool(self._checks) or (self._remote is not None and self._checklist.has_work)
 
     def _fail_if_hopeless(self, now: float) -> None:
         if self._consent is None and now >= self._fail_at and not self._is_busy():
@@ -604,10 +560,6 @@ class IceAgent:
 
     def _fail(self, reason: IceFailureReason) -> None:
         self._failed = True
-        self._transactions.clear()
+        self._checks.clear()
+        self._gathering.stop()
         self._events.append(IceFailed(reason))
-
-
-def _prflx_priority(base: Candidate) -> int:
-    """What PRIORITY says (RFC 8445 §7.1.1)."""
-    return candidate_priority("prflx", base.priority >> 8 & 0xFFFF)

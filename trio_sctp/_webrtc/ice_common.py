@@ -1,30 +1,15 @@
-"""What a lite and a full ICE agent have in common: answering checks, and what they report.
-
-A check is answered only if its sender knows our password, and an answer to anybody else is never
-longer than what it answers (RFC 8489 §9.1.3, RFC 8445 §7.3).
-"""
+"""What a lite and a full ICE agent have in common: their times, and what they report."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias
 
-from .ice_candidate import Candidate, IceCredentials
-from .stun import (
-    Address,
-    Attribute,
-    MessageClass,
-    StunDecodeError,
-    StunMessage,
-    encode_message,
-    encode_xor_address,
-    error_code_value,
-    is_stun,
-)
+from .ice_candidate import Candidate
+from .stun import Address
 
 __all__ = [
-    "CheckResult",
     "GatheringComplete",
     "IceConfig",
     "IceDatagram",
@@ -32,11 +17,7 @@ __all__ = [
     "IceFailed",
     "IceFailureReason",
     "LocalCandidate",
-    "Nominations",
     "PairSelected",
-    "answer_check",
-    "peek_local_ufrag",
-    "role_conflict_response",
 ]
 
 
@@ -48,8 +29,11 @@ class IceConfig:
     """Ta: between two new transactions (RFC 8445 §14.2)."""
     initial_rto: float = 0.5
     """Of a check, if there are only a few (RFC 8445 §14.3)."""
-    max_transmissions: int = 7
-    """Rc (RFC 8489 §6.2.1)."""
+    max_rto: float = 2.0
+    """Where the doubling of the time between repetitions ends: with RFC 8489's 7 transmissions, most of
+    a lossy path's time would pass without a check."""
+    max_transmissions: int = 18
+    """Rc (RFC 8489 §6.2.1): they take as long as 7 do there."""
     gathering_transmissions: int = 5
     nomination_delay: float = 0.25
     """How long a controlling agent waits for a better pair than the ones that work."""
@@ -106,114 +90,3 @@ class IceFailed:
 
 
 IceEvent: TypeAlias = LocalCandidate | GatheringComplete | PairSelected | IceFailed
-
-
-def peek_local_ufrag(datagram: bytes) -> str | None:
-    """Whom a STUN request is for, where many peers share a port; None for anything else.
-
-    Nothing is verified here but the form.
-    """
-    if not is_stun(datagram) or datagram[0] & 1 or datagram[1] != 1:
-        return None
-    try:
-        username = StunMessage.decode(datagram).username
-    except StunDecodeError:
-        return None
-    ufrag, colon, _ = (username or "").partition(":")
-    return ufrag if colon else None
-
-
-class CheckResult(NamedTuple):
-    """What became of a Binding request."""
-
-    response: bytes | None
-    """To be sent back to where the request came from."""
-    authentic: bool
-    """Whether the sender knew our password and the request was acceptable."""
-
-
-def _error(
-    request: StunMessage, code: int, reason: str, key: bytes | None, *extra: tuple[int, bytes]
-) -> bytes:
-    attributes = [(Attribute.ERROR_CODE, error_code_value(code, reason)), *extra]
-    return encode_message(
-        MessageClass.ERROR,
-        request.transaction_id,
-        attributes,
-        method=request.method,
-        key=key,
-        sha256=request.integrity_is_sha256,
-    )
-
-
-def role_conflict_response(request: StunMessage, key: bytes) -> bytes:
-    """RFC 8445 §7.3.1.1."""
-    return _error(request, 487, "Role Conflict", key)
-
-
-def _refuse(request: StunMessage, code: int, reason: str) -> CheckResult:
-    # Anybody can ask, in anybody's name: what goes back may not be more than what came.
-    response = _error(request, code, reason, None)
-    return CheckResult(response if len(response) <= len(request.raw) else None, False)
-
-
-def answer_check(request: StunMessage, source: Address, local: IceCredentials) -> CheckResult:
-    """Authenticate a Binding request and make the response (RFC 8489 §9.1.3, RFC 8445 §7.3)."""
-    username = request.username
-    if username is None or not request.has_integrity:
-        return _refuse(request, 400, "Bad Request")
-    ufrag, colon, _ = username.partition(":")
-    key = local.password.encode()
-    # RFC 8445 §7.3: only the part before the colon, ours, makes a username valid.
-    if not colon or ufrag != local.ufrag or not request.verify_integrity(key):
-        return _refuse(request, 401, "Unauthenticated")
-    unknown = request.unknown_attributes
-    if unknown:
-        # RFC 8489 §6.3.1
-        listed = b"".join(kind.to_bytes(2, "big") for kind in unknown)
-        extra = (Attribute.UNKNOWN_ATTRIBUTES, listed)
-        return CheckResult(_error(request, 420, "Unknown Attribute", key, extra), False)
-    if request.priority is None:
-        return CheckResult(_error(request, 400, "Bad Request", key), False)
-    response = encode_message(
-        MessageClass.SUCCESS,
-        request.transaction_id,
-        [(Attribute.XOR_MAPPED_ADDRESS, encode_xor_address(source, request.transaction_id))],
-        key=key,
-        sha256=request.integrity_is_sha256,
-    )
-    return CheckResult(response, True)
-
-
-_Path = TypeVar("_Path")
-
-
-class Nominations(Generic[_Path]):
-    """Which of the pairs that a peer nominated is the one to use.
-
-    RFC 8445 has a peer nominate one pair; RFC 5245 had it nominate several in quick succession and
-    use the one of the highest priority; browsers also move later, perhaps to a pair of lower
-    priority.  So a pair of higher priority is taken at once, and another one if the present one was
-    not nominated for a while, or if it is nominated twice and the present one not in between.
-    """
-
-    __slots__ = ("_nominated_at", "_priority", "_rival", "selected")
-
-    _WHILE: Final = 2.0
-
-    def __init__(self) -> None:
-        self.selected: _Path | None = None
-        self._priority = -1
-        self._nominated_at = 0.0
-        self._rival: _Path | None = None
-
-    def nominate(self, path: _Path, priority: int, now: float) -> bool:
-        """Whether ``path`` is now selected and was not before."""
-        before, rival = self.selected, self._rival
-        settled = now - self._nominated_at >= self._WHILE
-        if before in (None, path) or priority > self._priority or settled or rival == path:
-            self.selected, self._priority, self._rival = path, priority, None
-            self._nominated_at = now
-            return path != before
-        self._rival = path
-        return False

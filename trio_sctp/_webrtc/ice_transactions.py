@@ -5,6 +5,7 @@ Each is repeated with growing intervals until it is answered, cancelled or given
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -23,25 +24,26 @@ class Transaction:
 
     request: bytes
     path: Path
-    pair: CandidatePair | None
-    """None: it asks a STUN server."""
-    controlling: bool
-    use_candidate: bool
     rto: float
     transmissions_left: int
     next_at: float
     cancelled: bool = False
     """Not repeated any more, but a response still counts (RFC 8445 §7.3.1.4)."""
+    pair: CandidatePair | None = None
+    """None: it asks a STUN server."""
+    controlling: bool = False
+    use_candidate: bool = False
 
 
 class Transactions:
     """Those under way, by their ids."""
 
-    __slots__ = ("_by_id", "_first_rto")
+    __slots__ = ("_by_id", "_first_rto", "_max_rto")
 
-    def __init__(self, first_rto: float) -> None:
+    def __init__(self, first_rto: float, max_rto: float) -> None:
         self._by_id: dict[bytes, Transaction] = {}
         self._first_rto = first_rto
+        self._max_rto = max_rto
 
     def __iter__(self) -> Iterator[Transaction]:
         return iter(self._by_id.values())
@@ -58,11 +60,6 @@ class Transactions:
     def end(self, transaction_id: bytes) -> None:
         del self._by_id[transaction_id]
 
-    @property
-    def gathering(self) -> bool:
-        """Whether a STUN server has yet to answer."""
-        return any(transaction.pair is None for transaction in self)
-
     def cancel(self, pair: CandidatePair) -> None:
         """Another check of the pair is about to begin."""
         for transaction in self:
@@ -70,17 +67,14 @@ class Transactions:
                 transaction.cancelled = True
                 transaction.transmissions_left = 0
 
-    def end_checks(self) -> list[CandidatePair]:
-        """Drop all checks; the pairs that were being checked."""
+    def clear(self) -> list[CandidatePair]:
+        """Drop all; the pairs that were being checked."""
         dropped = [transaction.pair for transaction in self if transaction.pair is not None]
-        self._by_id = {i: t for i, t in self._by_id.items() if t.pair is None}
+        self._by_id.clear()
         return dropped
 
-    def clear(self) -> None:
-        self._by_id.clear()
-
     def next_timeout(self) -> float:
-        return min((transaction.next_at for transaction in self), default=float("inf"))
+        return min((transaction.next_at for transaction in self), default=math.inf)
 
     def expire(self, now: float, send: Callable[[bytes, Path], None]) -> list[Transaction]:
         """Repeat what is due; what was given up is removed and returned."""
@@ -94,7 +88,8 @@ class Transactions:
                 continue
             transaction.transmissions_left -= 1
             send(transaction.request, transaction.path)
-            transaction.rto *= 2
+            # with many pairs the first interval may be longer than the limit is
+            transaction.rto = max(transaction.rto, min(transaction.rto * 2, self._max_rto))
             last = transaction.transmissions_left == 0
             transaction.next_at = now + (_RM * self._first_rto if last else transaction.rto)
         return given_up
