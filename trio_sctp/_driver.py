@@ -110,6 +110,17 @@ class Driver:
             if self._left or len(packets) == limit:
                 self.ring()
 
+    def received(self, packets: list[bytes]) -> None:
+        """Packets have come from the peer: process them, and answer without waiting."""
+        now = trio.current_time()
+        core = self._core
+        core.receive_packets(packets, now=now)
+        self._dispatch(now)
+        if core.may_send:
+            self._send_at_once(now)
+        else:
+            self._arm_timer()
+
     def touched(self, now: float) -> None:
         """The core was given something: see what came of it."""
         self._dispatch(now)
@@ -153,17 +164,13 @@ class Driver:
 
     async def _run_receiver(self) -> None:
         receive_batch = self._transport.receive_batch
-        receive_packets = self._core.receive_packets
         while True:
             try:
                 packets = await receive_batch()
             except Exception as error:
                 self._on_failure(error)
                 return
-            now = trio.current_time()
-            receive_packets(packets, now=now)
-            self._dispatch(now)
-            self._send_at_once(now)
+            self.received(packets)
 
     async def _run_sender(self) -> None:
         try:
@@ -245,6 +252,6 @@ class Driver:
 
     def _arm_timer(self) -> None:
         """An earlier deadline moves the sleeper; before a later one it wakes in vain, and looks."""
-        deadline = self._core.next_timeout()
+        deadline = self._core.wakes_at
         if deadline < self._armed:
             self._armed = self._timer.deadline = deadline

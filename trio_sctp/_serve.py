@@ -114,6 +114,7 @@ class SocketShare(DatagramTransport):
         "_inbox",
         "_outbox",
         "_socket",
+        "_waiting",
         "address",
         "association",
         "dropped",
@@ -126,6 +127,8 @@ class SocketShare(DatagramTransport):
         self._endpoint = endpoint
         self._core = core
         self._inbox, self._outbox = trio.open_memory_channel[list[bytes]](BATCHES_KEPT)
+        self._waiting = False
+        """The association's receiver has processed all that came before."""
         self.association: Association
         self.address = address
         self.dropped = 0
@@ -147,7 +150,15 @@ class SocketShare(DatagramTransport):
         self.address = self.association.peer_address = address
 
     def deliver(self, packets: list[bytes]) -> None:
-        """Packets of the peer have arrived; as in a socket's buffer there may be no room."""
+        """Packets of the peer have arrived.
+
+        A receiver that is at rest need not be woken for them: they are processed at once.  What comes
+        before it has begun waits; as in a socket's buffer there may be no room.
+        """
+        if self._waiting:
+            self.association._driver.received(packets)
+            self._endpoint.update(self._core)
+            return
         try:
             self._inbox.send_nowait(packets)
         except (trio.WouldBlock, trio.BrokenResourceError):
@@ -164,7 +175,11 @@ class SocketShare(DatagramTransport):
 
     async def receive_batch(self) -> list[bytes]:
         self._endpoint.update(self._core)  # it has processed what was received before
-        return await self._outbox.receive()
+        self._waiting = not self._outbox.statistics().current_buffer_used
+        try:
+            return await self._outbox.receive()
+        finally:
+            self._waiting = False
 
     async def receive(self) -> bytes:
         raise NotImplementedError("an association receives in batches")
@@ -220,7 +235,7 @@ class UdpEndpoint:
 
     def _route(self, address: Address, packets: list[bytes], now: float) -> None:
         endpoint = self._endpoint
-        batches = endpoint.route_batch(packets, address, now=now)
+        batches = endpoint.route(packets, address, now=now)
         while (accepted := endpoint.next_accepted()) is not None:
             self._accept(accepted, address)
         for core, batch in batches.items():

@@ -173,12 +173,12 @@ def test_5_2_1_set_up_and_packets_of_strangers_need_a_checksum() -> None:
     init = Init(7, 10_000, 1, 1, 0, ())
     for tag, chunk in ((0, init), (9, CookieEcho(b"c")), (9, UnknownChunk(0x3F, 0, b""))):
         packet = encode_packet(5000, 5000, tag, [chunk.encode()], zero_checksum=True)
-        assert endpoint.route(packet, ("192.0.2.1", 9899), now=0.0) is None
+        assert not endpoint.route([packet], ("192.0.2.1", 9899), now=0.0)
     assert endpoint.counters.dropped == {"bad checksum": 3}
     assert endpoint.answers_to_send() == []
     # and what answers strangers has one
     stranger = encode_packet(5000, 5000, 9, [UnknownChunk(0x3F, 0, b"").encode()])
-    endpoint.route(stranger, ("192.0.2.1", 9899), now=0.0)
+    endpoint.route([stranger], ("192.0.2.1", 9899), now=0.0)
     ((_, abort),) = endpoint.answers_to_send()
     assert abort[8:12] != NONE
     assert checksum_ok(abort)

@@ -57,7 +57,7 @@ from .signalled_init import local_setup, read_init
 from .states import SENDING, SETTING_UP, SHUTTING_DOWN, State
 from .statistics import AssociationStatistics, Counters
 from .stream_reset import StreamReset
-from .timer import Timer
+from .timer import Alarm, Timer
 from .transmission_control_block import TransmissionControlBlock
 from .tx.policies import Policies, Policy
 from .tx.send_queue import OutgoingMessage, SendQueue
@@ -122,7 +122,8 @@ class Association:
         self._send_buffer_used = False
         self._last_statistics: AssociationStatistics | None = None
         self._expect(0, 0)
-        self._timers: list[tuple[Timer, Callable[[float], None]]] = []
+        self._timers: dict[Timer, Callable[[float], None]] = {}
+        self._alarm = Alarm()
 
     # -- in: the program's wishes ------------------------------------------------------------------
 
@@ -400,7 +401,7 @@ class Association:
             # As a rule the ports and the tag are those of this association: eight known bytes
             size = len(packet)
             counters.bytes_received += size
-            if packet[:8] != self._own_prefix or size < 12 or size & 3:
+            if packet[:8] != self.packet_prefix or size < 12 or size & 3:
                 self._receive_other(packet, now)
             elif not (
                 checksum_follows(packet, self._own_crc)
@@ -439,7 +440,7 @@ class Association:
 
     def handle_timeout(self, *, now: float) -> None:
         """Run the timers that have expired; a call too early or too many changes nothing."""
-        for timer, handle in self._timers:
+        for timer, handle in self._timers.items():
             if timer.take_expiry(now):
                 handle(now)
                 if self.ended:
@@ -460,13 +461,26 @@ class Association:
         self.counters.bytes_sent += sum(map(len, packets))
         return packets
 
+    @property
+    def may_send(self) -> bool:
+        """Whether it is worth while to ask for `packets_to_send`."""
+        return self.builder.may_have(self.tcb)
+
     def next_event(self) -> Event | None:
         """The oldest event not taken yet, or None."""
         return self._events.popleft() if self._events else None
 
     def next_timeout(self) -> float:
         """When `handle_timeout` is due, on the clock of ``now``; ``math.inf`` if never."""
-        return min([timer.deadline for timer, _ in self._timers], default=math.inf)
+        self._alarm.at = earliest = min(
+            [timer.deadline for timer in self._timers], default=math.inf
+        )
+        return earliest
+
+    @property
+    def wakes_at(self) -> float:
+        """As `next_timeout` for the price of an attribute: never later, but perhaps earlier."""
+        return self._alarm.at
 
     # -- look --------------------------------------------------------------------------------------
 
@@ -673,20 +687,20 @@ class Association:
         self.state = State.CLOSED
         self.tcb = None
         self._expect(0, 0)
-        self._timers = []
+        self._timers = {}
 
     def _expect(self, local_tag: int, peer_port: int) -> None:
         """The tag, and the ports, of the packets that are for this association; 0: none yet."""
         self._local_tag = local_tag
         self._peer_port = peer_port
         self._own_header = PacketHeader(peer_port, self.config.local_port, local_tag)
-        # two bytes each for the ports and four for the tag: what a packet begins with
-        self._own_prefix = struct.pack("!HHI", *self._own_header) if local_tag else b""
-        self._own_crc = header_crc(self._own_prefix)
+        self.packet_prefix = struct.pack("!HHI", *self._own_header) if local_tag else b""
+        """What packets for this association begin with: both ports and our tag; empty before that."""
+        self._own_crc = header_crc(self.packet_prefix)
 
     def _stop(self) -> None:
         """No timer runs and nothing more is bundled."""
-        for timer, _ in self._timers:
+        for timer in self._timers:
             timer.stop()
         self.initiator = None
         self.builder.clear()
@@ -787,24 +801,27 @@ class Association:
 
     def _collect_timers(self) -> None:
         """The timers that can run now, each with its procedure."""
-        timers: list[tuple[Timer, Callable[[float], None]]] = []
-        timers.append((self._send_queue.policies.timer, self._on_lifetime))
+        timers: dict[Timer, Callable[[float], None]] = {}
+        timers[self._send_queue.policies.timer] = self._on_lifetime
         if self.initiator is not None:
-            timers.append((self.initiator.t1_init, self._on_t1_init))
-            timers.append((self.initiator.t1_cookie, self._on_t1_cookie))
+            timers[self.initiator.t1_init] = self._on_t1_init
+            timers[self.initiator.t1_cookie] = self._on_t1_cookie
         if self.tcb is not None:
             queue = self.tcb.retransmission_queue
-            timers.append((queue.recovery.timer, self._on_recovery_timer))  # RFC 8985 §7.2: first
-            timers.append((queue.t3_rtx, self._on_t3_rtx))
-            timers.append((queue.pacer.timer, _pull_again))
-            timers.append((self.tcb.data_receiver.sack_timer, self._on_sack_delay))
-            timers.append((self.tcb.heartbeat.interval_timer, self._on_heartbeat_interval))
-            timers.append((self.tcb.heartbeat.ack_timer, self._on_heartbeat_unanswered))
-            timers.append((self.tcb.path_mtu_discovery.timer, self._on_path_mtu_timer))
-            timers.append((self.tcb.stream_reset.timer, self._on_reconfig_timer))
-            timers.append((self.ending.t2_shutdown, self._on_t2_shutdown))
-            timers.append((self.ending.t5_guard, self._on_t5_guard))
+            timers[queue.recovery.timer] = self._on_recovery_timer  # RFC 8985 §7.2: first
+            timers[queue.t3_rtx] = self._on_t3_rtx
+            timers[queue.pacer.timer] = _pull_again
+            timers[self.tcb.data_receiver.sack_timer] = self._on_sack_delay
+            timers[self.tcb.heartbeat.interval_timer] = self._on_heartbeat_interval
+            timers[self.tcb.heartbeat.ack_timer] = self._on_heartbeat_unanswered
+            timers[self.tcb.path_mtu_discovery.timer] = self._on_path_mtu_timer
+            timers[self.tcb.stream_reset.timer] = self._on_reconfig_timer
+            timers[self.ending.t2_shutdown] = self._on_t2_shutdown
+            timers[self.ending.t5_guard] = self._on_t5_guard
         self._timers = timers
+        for timer in timers:
+            timer.alarm = self._alarm
+        self.next_timeout()
 
     def _on_lifetime(self, now: float) -> None:
         if self.tcb is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .._wire.chunks import Abort, Chunk, CookieEcho, Init
@@ -32,7 +32,6 @@ __all__ = ["Address", "Endpoint", "Route"]
 Address: TypeAlias = "tuple[str | int, ...]"
 """A socket address: host, port and what else the address family has."""
 
-_PORTS_AND_TAG = 8  # bytes at the front of a packet
 MAX_ANSWERS = 256  # packets to strangers that wait to be sent
 
 
@@ -62,8 +61,8 @@ class Endpoint:
         self._responder = Responder(config, rng)
         self._by_route: dict[Route, Association] = {}
         self._routes: dict[Association, Route] = {}
-        self._by_tag: dict[int, Association] = {}
-        self._tags: dict[Association, int] = {}
+        self._by_prefix: dict[bytes, Association] = {}  # by ports and tag, as packets begin
+        self._prefixes: dict[Association, bytes] = {}
         self._answers: deque[tuple[Address, bytes]] = deque()
         self._accepted: deque[Association] = deque()
         self._out_of_the_blue = 0
@@ -88,35 +87,42 @@ class Endpoint:
             by_address.setdefault(address, []).append(packet)
         batches: dict[Association, list[bytes]] = {}
         for address, packets in by_address.items():
-            for association, batch in self.route_batch(packets, address, now=now).items():
+            for association, batch in self.route(packets, address, now=now).items():
                 batches.setdefault(association, []).extend(batch)
         for association, packets in batches.items():
             association.receive_packets(packets, now=now)
             self.update(association)
 
-    def route_batch(
-        self, packets: list[bytes], address: Address, *, now: float
+    def route(
+        self, packets: Sequence[bytes], address: Address, *, now: float
     ) -> dict[Association, list[bytes]]:
-        """As `route`, for packets that came from one address: who gets which of them."""
+        """The associations that packets from one address are for; some may be new ones.
+
+        Those are told by `next_accepted`.  A packet for nobody was answered or dropped.  Whoever
+        hands packets to an association calls `update` afterwards.
+        """
+        self.counters.packets_received += len(packets)
         batches: dict[Association, list[bytes]] = {}
-        alike = len({packet[:_PORTS_AND_TAG] for packet in packets}) == 1
-        for index, packet in enumerate(packets):
-            association = self.route(packet, address, now=now)
-            if association is None:
-                continue
-            if alike:  # then what follows is for the same one, whatever it is
-                self.counters.packets_received += len(packets) - index - 1
-                return {association: packets[index:]}
-            batches.setdefault(association, []).append(packet)
+        prefix, batch = b"", None
+        for packet in packets:
+            if batch is None or packet[:8] != prefix:  # as a rule they are all for the same
+                prefix = packet[:8]
+                association = self._by_prefix.get(prefix)
+                if (
+                    association is None
+                    or association.ended
+                    or self._routes[association].address != address
+                ):
+                    association = self._find(packet, address, now)
+                    prefix = b""  # what holds for this one need not hold for the next
+                    if association is None:
+                        continue
+                batch = batches.setdefault(association, [])
+            batch.append(packet)
         return batches
 
-    def route(self, packet: bytes, address: Address, *, now: float) -> Association | None:
-        """The association a packet is for, which may be a new one (see `next_accepted`).
-
-        None where it is for nobody: then it was answered or dropped.  Whoever hands the packet to
-        the association calls `update` afterwards.
-        """
-        self.counters.packets_received += 1
+    def _find(self, packet: bytes, address: Address, now: float) -> Association | None:
+        """Whose packet it is that does not come from where its verification tag was last seen."""
         try:
             source_port, destination_port, tag, _ = decode_header(packet)
         except DecodeError:
@@ -125,7 +131,7 @@ class Endpoint:
         known = self._by_route.get(Route(address, source_port))
         if known is not None and known.ended:
             known = None
-        if known is not None and self._by_tag.get(tag, known) is known:
+        if known is not None and self._by_prefix.get(packet[:8], known) is known:
             return known
         if not checksum_ok(packet):
             self.counters.drop("bad checksum")
@@ -133,7 +139,7 @@ class Endpoint:
             self.counters.drop("wrong port")
         else:
             header = PacketHeader(source_port, destination_port, tag)
-            moved = self._moved(header, address) or known
+            moved = self._moved(packet[:8], address) or known
             return moved or self._greet(header, packet, address, now)
         return None
 
@@ -192,33 +198,33 @@ class Endpoint:
 
     def update(self, association: Association) -> None:
         """The association has processed something: its verification tag may have changed."""
-        tag = self._tags.get(association, 0)
-        if association in self._routes and tag != association.local_tag:
-            self._by_tag.pop(tag, None)
-            self._tags[association] = association.local_tag
-            if association.local_tag:
-                self._by_tag[association.local_tag] = association
+        prefix = self._prefixes.get(association, b"")
+        if prefix != association.packet_prefix and association in self._routes:
+            self._by_prefix.pop(prefix, None)
+            self._prefixes[association] = association.packet_prefix
+            if association.packet_prefix:
+                self._by_prefix[association.packet_prefix] = association
 
     def forget(self, association: Association) -> None:
         """The association is over and its last packets were pulled."""
         route = self._routes.pop(association, None)
         if route is not None and self._by_route.get(route) is association:
             del self._by_route[route]
-        self._by_tag.pop(self._tags.pop(association, 0), None)
+        self._by_prefix.pop(self._prefixes.pop(association, b""), None)
 
     # -- strangers ---------------------------------------------------------------------------------
 
-    def _moved(self, header: PacketHeader, address: Address) -> Association | None:
+    def _moved(self, prefix: bytes, address: Address) -> Association | None:
         """RFC 6951 §5.4: the peer's UDP port has changed; its tag proves that it is the same."""
-        association = self._by_tag.get(header.verification_tag)
+        association = self._by_prefix.get(prefix)
         if association is None or association.ended:
             return None
         old = self._routes[association]
-        if old.port != header.source_port or old.address[0] != address[0]:
+        if old.address[0] != address[0]:
             return None
         if self._by_route.get(old) is association:  # unless another peer has taken its place
             del self._by_route[old]
-        self._add(Route(address, header.source_port), association)
+        self._add(Route(address, old.port), association)
         return association
 
     def _greet(

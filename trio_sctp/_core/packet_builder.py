@@ -117,6 +117,19 @@ class PacketBuilder:
         """Forget the whole packets that wait."""
         self._whole.clear()
 
+    def may_have(self, tcb: TransmissionControlBlock | None) -> bool:
+        """Whether a packet may be due: True may turn out to be wrong, False never."""
+        if self._whole or tcb is None:
+            return bool(self._whole)
+        return (
+            tcb.retransmission_queue.may_send
+            or tcb.data_receiver.sack_wanted
+            or bool(self._control or self.cookie_chunk)
+            or self.shutdown_due
+            or tcb.stream_reset.pending
+            or tcb.path_mtu_discovery.probe_due
+        )
+
     def packets(
         self, tcb: TransmissionControlBlock | None, state: State, now: float, limit: int
     ) -> list[bytes]:
@@ -143,7 +156,7 @@ class PacketBuilder:
         """What the next packets have behind their headers."""
         bodies: list[bytes] = []
         data_sent = False
-        while len(bodies) < limit:
+        while len(bodies) < limit and self.may_have(tcb):
             chunks, has_data = self._next_chunks(tcb, state, now)
             if not chunks:
                 break

@@ -2,24 +2,41 @@
 
 The core never sleeps.  Each procedure of the RFC owns its timers (T1-init, T3-rtx ...), the association
 takes the earliest deadline as `next_timeout` and asks each timer whether it has expired when time has
-passed.
+passed.  So that nobody has to look at all of them after every packet, a timer that is started tells
+the `Alarm` that watches it.
 """
 
 from __future__ import annotations
 
 import math
 
-__all__ = ["Timer"]
+__all__ = ["Alarm", "Timer"]
+
+
+class Alarm:
+    """Watches timers: ``at`` is never later than the earliest deadline of them.
+
+    It is earlier when the timer that it was set for has stopped, until somebody looks at them all.
+    """
+
+    __slots__ = ("at",)
+
+    def __init__(self, at: float = math.inf) -> None:
+        self.at = at
+
+
+_UNWATCHED = Alarm(-math.inf)
 
 
 class Timer:
     """A deadline that is either running (finite) or stopped (``math.inf``)."""
 
-    __slots__ = ("deadline", "name")
+    __slots__ = ("alarm", "deadline", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.deadline = math.inf
+        self.alarm = _UNWATCHED
 
     def __repr__(self) -> str:
         return f"Timer({self.name!r}, deadline={self.deadline})"
@@ -30,7 +47,14 @@ class Timer:
 
     def start(self, now: float, duration: float) -> None:
         """(Re)start: the timer expires ``duration`` seconds from ``now``."""
-        self.deadline = now + duration
+        self.deadline = deadline = now + duration
+        alarm = self.alarm
+        if deadline < alarm.at:
+            alarm.at = deadline
+
+    def start_at(self, deadline: float) -> None:
+        """(Re)start: the timer expires then."""
+        self.start(deadline, 0.0)
 
     def stop(self) -> None:
         self.deadline = math.inf

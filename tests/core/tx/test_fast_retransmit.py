@@ -154,6 +154,7 @@ def test_cwnd_does_not_grow_in_recovery() -> None:
 def test_growth_is_applied_before_the_cut() -> None:
     # the note at the end of §7.2.4
     a = in_flight(8, cwnd=8 * PMDCS)
+    a.send(FULL)  # what keeps cwnd full
     a.sack(1, (3, 3))
     a.sack(1, (3, 4))
     cwnd = a.queue.cwnd

@@ -148,7 +148,7 @@ class Policies:
         if policy.expires_at != math.inf:
             self._lifetimes.push(policy.expires_at, message)
             if policy.expires_at < self.timer.deadline:
-                self.timer.deadline = policy.expires_at
+                self.timer.start_at(policy.expires_at)
         if policy.discard_priority is not None:
             heap = self._by_priority.setdefault(message.stream_id, _Heap())
             heap.push(-policy.discard_priority, message)
@@ -228,4 +228,4 @@ class Policies:
 
     def _set_timer(self) -> None:
         first = self._lifetimes.first()
-        self.timer.deadline = math.inf if first is None else first[0]
+        self.timer.start_at(math.inf if first is None else first[0])

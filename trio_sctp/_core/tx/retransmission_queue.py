@@ -114,6 +114,15 @@ class RetransmissionQueue(Transmission):
         return not (self._data.chunks or self._send_queue.unsent_bytes)
 
     @property
+    def may_send(self) -> bool:
+        """There is something to send, whether or not the windows allow it."""
+        return (
+            self._send_queue.unsent_bytes > 0
+            or self._data.marked_count > 0
+            or self._abandonment.forward_tsn.due
+        )
+
+    @property
     def advanced_peer_ack_point(self) -> int:
         """The TSN that the peer's cumulative TSN ack has to come to by itself (RFC 3758 §3.5 A1)."""
         point = self._abandonment.forward_tsn.advanced_peer_ack_point
@@ -330,6 +339,9 @@ class RetransmissionQueue(Transmission):
         delivery.in_recovery = self.recovery.exit_point is not None
         delivery.all_acked = not data.chunks
         self.congestion.on_delivered(delivery)
+        if self._cwnd_was_full and not (self._send_queue.unsent_bytes or data.marked_count):
+            # nothing will fill it again
+            self._cwnd_was_full = data.flight_size >= self.congestion.cwnd
         if data.acked_messages:
             self._send_queue.acknowledged(data.acked_messages)
             data.acked_messages.clear()

@@ -24,7 +24,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..._wire.data_chunks import DATA_HEADER_SIZE
 
@@ -44,6 +44,8 @@ __all__ = [
 
 Entry: TypeAlias = "tuple[int, int, int, OutboundStream]"
 """A place in a heap: two keys, a number that no other entry has, and the stream."""
+NO_TURN: Final = 0
+"""The number of no entry."""
 
 _UNIT = 1 << 16  # virtual time per byte of a stream of weight 1; the largest weight still moves it
 _FRAGMENT = 1200  # what the next fragment of a large message is taken for; its true size is charged
@@ -164,7 +166,8 @@ class _Ranking(StreamScheduler):
 
     def __init__(self, *, interleaving: bool = False) -> None:
         super().__init__(interleaving=interleaving)
-        # An entry holds as long as it is its stream's `turn`; others are thrown away when they come up.
+        # An entry holds as long as its stream's `turn` is its number; others are thrown away when
+        # they come up.
         self._heap: list[Entry] = []
         self._active_count = 0
         self._number = 0
@@ -201,7 +204,7 @@ class _Ranking(StreamScheduler):
         if self._alone:
             self._note_alone(stream)
         self._active_count -= 1
-        stream.turn = None
+        stream.turn = NO_TURN
         self._tidy()
 
     @property
@@ -213,7 +216,7 @@ class _Ranking(StreamScheduler):
         while heap:
             entry = heap[0]
             stream = entry[3]
-            if stream.turn is entry:
+            if stream.turn == entry[2]:
                 return stream
             heappop(heap)
         return None
@@ -225,11 +228,11 @@ class _Ranking(StreamScheduler):
         self._number = number = self._number + 1
         entry = self._charge(stream, size), 0, number, stream
         heap = self._heap
-        if heap[0] is stream.turn:
-            stream.turn = entry
+        is_first = heap[0][2] == stream.turn
+        stream.turn = number
+        if is_first:
             heapreplace(heap, entry)
         else:
-            stream.turn = entry
             heappush(heap, entry)
             self._tidy()
 
@@ -238,9 +241,9 @@ class _Ranking(StreamScheduler):
             self._note_alone(stream)
         self._charge_last(stream, size)
         self._active_count -= 1
-        if self._heap[0] is stream.turn:
+        if self._heap[0][2] == stream.turn:
             heappop(self._heap)
-        stream.turn = None
+        stream.turn = NO_TURN
         self._tidy()
 
     def update(self, stream: OutboundStream) -> None:
@@ -249,13 +252,13 @@ class _Ranking(StreamScheduler):
 
     def _enter(self, stream: OutboundStream, second_key: int) -> None:
         self._number = number = self._number + 1
-        stream.turn = entry = self._key(stream), second_key, number, stream
-        heappush(self._heap, entry)
+        stream.turn = number
+        heappush(self._heap, (self._key(stream), second_key, number, stream))
 
     def _tidy(self) -> None:
         """Most of the heap is entries that hold: memory does not grow with what has happened."""
         if len(self._heap) > 2 * self._active_count + 16:
-            self._heap = [entry for entry in self._heap if entry[3].turn is entry]
+            self._heap = [entry for entry in self._heap if entry[3].turn == entry[2]]
             heapify(self._heap)
 
 

@@ -23,7 +23,7 @@ from ..._wire.data_chunks import (
 from ..._wire.serial import MASK16, MASK32
 from ..events import Outcome
 from .policies import Policies, Policy
-from .scheduler import SCHEDULERS, Entry
+from .scheduler import NO_TURN, SCHEDULERS
 
 __all__ = ["DEFAULT_PRIORITY", "OutboundStream", "OutgoingMessage", "SendQueue"]
 
@@ -119,7 +119,7 @@ class OutboundStream:
         self.ordered_in_window = 0
         self.priority = DEFAULT_PRIORITY
         # the scheduler's own
-        self.turn: Entry | None = None
+        self.turn = NO_TURN
         self.virtual_time = 0
 
     def reset(self) -> None:

@@ -159,9 +159,10 @@ class Transmission:
         self._cwnd_was_full = data.flight_size >= congestion.cwnd or (
             self._one_packet_only and (data.marked_count or queue.unsent_bytes) > 0
         )
-        if not chunks:
+        all_is_sent = not (queue.unsent_bytes or data.marked_count)
+        if all_is_sent or not chunks:
             self._burst_is_over = True
-            if not (queue.unsent_bytes or data.marked_count or self._cwnd_was_full):
+            if all_is_sent and not self._cwnd_was_full:
                 congestion.on_app_limited(data.flight_size, now)
         if forward_tsn:
             chunks.insert(0, forward_tsn)
