@@ -213,7 +213,7 @@ def test_empty_message_is_refused() -> None:
     pair = established_pair()
     for empty in (b"", bytearray(), memoryview(b"")):
         with pytest.raises(LocalProtocolError, match="payload is empty"):
-            pair.a.association.send(0, empty, now=0.0)  # type: ignore[arg-type]
+            pair.a.association.send(0, empty, now=0.0)
 
 
 @pytest.mark.parametrize("payload", ["text", 5, None, [1, 2]])
@@ -228,8 +228,8 @@ def test_payload_is_taken_as_it_is_at_the_call() -> None:
     """A buffer that is used again afterwards does no harm."""
     pair = established_pair()
     buffer = bytearray(b"first")
-    pair.a.association.send(0, buffer, now=0.0)  # type: ignore[arg-type]
-    pair.a.association.send(0, memoryview(buffer)[:2], now=0.0)  # type: ignore[arg-type]
+    pair.a.association.send(0, buffer, now=0.0)
+    pair.a.association.send(0, memoryview(buffer)[:2], now=0.0)
     buffer[:] = b"other"
     pair.run()
     assert pair.z.payloads == [b"first", b"fi"]

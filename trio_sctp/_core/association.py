@@ -161,7 +161,7 @@ class Association:
     def send(
         self,
         stream_id: int,
-        payload: bytes,
+        payload: bytes | bytearray | memoryview,
         *,
         ppid: int = 0,
         unordered: bool = False,
@@ -369,7 +369,7 @@ class Association:
         How long cookies and their secrets live is the endpoint's business where there is one.  Raises
         `LocalProtocolError` for what the peer was told in INIT (`FIXED_BY_INIT`).
         """
-        fixed = FIXED_BY_INIT & changes.keys()
+        fixed = FIXED_BY_INIT.intersection(changes)
         if fixed:
             raise LocalProtocolError(f"{min(fixed)}: it is fixed once an association exists")
         self.config = self.config.replace(**changes)

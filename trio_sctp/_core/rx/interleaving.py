@@ -44,6 +44,7 @@ class _PartialMessage:
         "highest_fsn",
         "last_fsn",
         "last_tsn",
+        "next_fsn",
         "parts",
         "ppid",
         "size",
@@ -51,6 +52,7 @@ class _PartialMessage:
 
     def __init__(self, tsn: int) -> None:
         self.parts: list[bytes] = []  # those with FSN 0, 1, 2 ...
+        self.next_fsn = 0
         self.early: dict[int, bytes] = {}  # by FSN
         self.highest_fsn = -1
         self.last_fsn: int | None = None  # that of the fragment with the E flag
@@ -66,11 +68,11 @@ class _PartialMessage:
 
     @property
     def whole(self) -> bool:
-        return self.last_fsn is not None and len(self.parts) > self.last_fsn
+        return self.last_fsn is not None and self.next_fsn > self.last_fsn
 
     def add(self, chunk: IData, tsn: int) -> str | None:
         """Put a fragment in its place; return in words what is wrong with it."""
-        expected = len(self.parts)
+        expected = self.next_fsn
         fsn = 0 if chunk.beginning else unwrap32(chunk.fsn, expected)
         if fsn < expected or fsn in self.early:
             return REPEATED
@@ -93,17 +95,17 @@ class _PartialMessage:
         return None
 
     def _place(self, fsn: int, payload: bytes) -> None:
-        parts, early = self.parts, self.early
-        if fsn > len(parts):
+        early = self.early
+        if fsn > self.next_fsn:
             early[fsn] = payload
             return
-        parts.append(payload)
-        while early:
-            following = early.pop(len(parts), None)
-            if following is None:
-                return
-            parts.append(following)
-        self.early = {}  # an emptied one keeps its size
+        following: bytes | None = payload
+        while following is not None:
+            self.parts.append(following)
+            self.next_fsn += 1
+            following = early.pop(self.next_fsn, None)
+        if not early:
+            self.early = {}  # an emptied one keeps its size
 
 
 class _PartialMessages:
@@ -186,7 +188,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
         if (
             partial is None
             or flags & ~UNORDERED
-            or fsn != len(partial.parts)
+            or fsn != partial.next_fsn
             or tsn < partial.last_tsn
             or partial.early
             or self._given_up
@@ -200,6 +202,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
         self.unfinished += charge
         self._partial_charge += charge
         partial.parts.append(packet[_PAYLOAD:])
+        partial.next_fsn += 1
         partial.size += size
         partial.highest_fsn = fsn
         partial.last_tsn = tsn
@@ -268,7 +271,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
         partial = siblings.by_mid.get(chunk.mid)  # nothing is found where it has wrapped
         if (
             partial is None
-            or chunk.fsn != len(partial.parts)
+            or chunk.fsn != partial.next_fsn
             or chunk.beginning
             or tsn < partial.last_tsn
             or partial.early
@@ -281,6 +284,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
         self.unfinished += charge
         self._partial_charge += charge
         partial.parts.append(payload)
+        partial.next_fsn += 1
         partial.size += size
         partial.highest_fsn = chunk.fsn
         partial.last_tsn = tsn
