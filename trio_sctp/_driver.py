@@ -48,7 +48,7 @@ class Driver:
         on_failure: Callable[[Exception], None],
     ) -> None:
         self._core = core
-        self._transport = transport
+        self.transport = transport
         self._dispatch = dispatch
         self._on_failure = on_failure
         self._doorbell, self._queue = trio.open_memory_channel[None](1)
@@ -101,7 +101,7 @@ class Driver:
             try:
                 sent = 0
                 if not core.split_oversized(packets)[1]:
-                    sent = self._transport.send_batch_nowait(packets)
+                    sent = self.transport.send_batch_nowait(packets)
             except Exception as error:
                 self._can_send = False
                 self._on_failure(error)
@@ -140,7 +140,7 @@ class Driver:
             trio.CancelScope(shield=True, deadline=trio.current_time() + PARTING_TIME),
             suppress(Exception),
         ):
-            await self._transport.aclose()
+            await self.transport.aclose()
 
     # -- the tasks
 
@@ -163,7 +163,7 @@ class Driver:
             scope.cancel()
 
     async def _run_receiver(self) -> None:
-        receive_batch = self._transport.receive_batch
+        receive_batch = self.transport.receive_batch
         while True:
             try:
                 packets = await receive_batch()
@@ -236,9 +236,9 @@ class Driver:
     async def _send(self, packets: list[bytes]) -> None:
         fit, oversized = self._core.split_oversized(packets)
         if fit:
-            await self._transport.send_batch(fit)
+            await self.transport.send_batch(fit)
         if oversized:
-            await self._transport.send_fragmented(oversized)
+            await self.transport.send_fragmented(oversized)
 
     async def _run_timer(self) -> None:
         while True:

@@ -155,8 +155,9 @@ class SocketShare(DatagramTransport):
         A receiver that is at rest need not be woken for them: they are processed at once.  What comes
         before it has begun waits; as in a socket's buffer there may be no room.
         """
-        if self._waiting:
-            self.association._driver.received(packets)
+        driver = self.association._driver
+        if self._waiting and driver.transport is self:
+            driver.received(packets)
             self._endpoint.update(self._core)
             return
         try:

@@ -14,7 +14,7 @@ import trio
 from trio.testing import MockClock
 
 from tests.support.certificates import CLIENT, SERVER
-from tests.support.rtc_pair import HOST, ask, echo, introduce
+from tests.support.rtc_pair import HOST, ask, echo_channel, introduce
 from trio_sctp import (
     Association,
     LocalProtocolError,
@@ -59,9 +59,9 @@ def check_whole_life(path: Path, *, handshakes: int = 1) -> None:
 
 async def serve_until_closed(association: Association) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(echo, association)
-        await association.wait_closed()
-        nursery.cancel_scope.cancel()
+        async for channel in association.listen():
+            nursery.start_soon(echo_channel, channel)
+    await association.wait_closed()
 
 
 async def test_over_any_channel(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ async def test_the_log_of_packets_is_off_unless_asked_for(
 ) -> None:
     async with open_association_pair() as (client, _):
         assert not caplog.records
-        assert type(client._driver._transport).__name__ == "LinkEnd", "nothing in between"
+        assert type(client._driver.transport).__name__ == "LinkEnd", "nothing in between"
     with caplog.at_level(logging.DEBUG, logger="trio_sctp.packets"):
         async with open_association_pair():
             pass
