@@ -68,7 +68,8 @@ async def work(listening_socket: int, udp_port: int) -> None:
             config.accesslog = config.errorlog = None
             serve: Callable[..., Awaitable[Any]] = serve_http
             await nursery.start(partial(serve, http_application(server), config))
-            print(f"process {os.getpid()}: UDP port {server.port}", flush=True)
+            # the line with its end in one piece: all workers write to one place
+            print(f"process {os.getpid()}: UDP port {server.port}\n", end="", flush=True)
             await anext(aiter(signals))
             nursery.cancel_scope.cancel()  # peers are told
 

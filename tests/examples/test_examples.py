@@ -127,7 +127,7 @@ async def who_echoes(url: str) -> int:
 
 def worker_and_port(line: str) -> tuple[int, int]:
     found = re.fullmatch(r"process (\d+): UDP port (\d+)", line)
-    assert found is not None
+    assert found is not None, line
     return int(found[1]), int(found[2])
 
 
