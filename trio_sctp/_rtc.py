@@ -321,7 +321,8 @@ class RtcEndpoint:
             pads_probes=False,  # werift ends by a chunk that it does not know
         )
 
-    def on_established(self, peer: RtcPeer) -> None:
+    def on_settled(self, peer: RtcPeer) -> None:
+        """It has an association, or will not have one."""
         self._half_open.discard(peer)
 
     def on_over(self, peer: RtcPeer) -> None:

@@ -52,7 +52,7 @@ class PeerOwner(Protocol):
     certificate: Certificate
 
     def associate(self, peer: RtcPeer, transport: DtlsTransport) -> Association: ...
-    def on_established(self, peer: RtcPeer) -> None: ...
+    def on_settled(self, peer: RtcPeer) -> None: ...
     def on_over(self, peer: RtcPeer) -> None: ...
     def on_new_credentials(self, peer: RtcPeer) -> None: ...
     def note_requests(self, peer: RtcPeer, datagrams: Sequence[IceDatagram]) -> None: ...
@@ -238,7 +238,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         except BaseException:
             self._finish()
             raise
-        self._owner.on_established(self)
+        self._owner.on_settled(self)
         return association
 
     async def _secure(self) -> DtlsTransport:
@@ -285,6 +285,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
     def _finish(self) -> None:
         if not self._over:
             self._over = True
+            self._owner.on_settled(self)
             self._share.fail(lambda: trio.ClosedResourceError("this peer was closed"))
             self._connected.set()
             self._announce.close()

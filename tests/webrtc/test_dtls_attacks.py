@@ -25,6 +25,7 @@ from trio_sctp._webrtc.dtls import (
     DtlsAssociation,
     DtlsClosed,
     DtlsCloseReason,
+    DtlsConfig,
     DtlsEstablished,
 )
 from trio_sctp._webrtc.dtls_cookie import CookieGate, client_hello_prefix
@@ -545,3 +546,80 @@ def test_records_of_an_openssl_client_certificate() -> None:
     assert event.reason is DtlsCloseReason.CERTIFICATE_REJECTED
     assert CLIENT.fingerprint() != SERVER.fingerprint()
     assert "bad certificate" in str(theirs.error)
+
+
+# -- limits ------------------------------------------------------------------------------------
+
+
+def test_protected_records_have_no_older_version() -> None:
+    a, z = established_pair()
+    a.send([b"packet"], now=1.0)
+    (record,) = a.datagrams_to_send()
+    z.receive_datagrams([record[:1] + b"\xfe\xff" + record[3:]], now=1.0)
+    assert z.packets_received() == []
+    z.receive_datagrams([record], now=1.0)
+    assert z.packets_received() == [b"packet"]
+
+
+def test_forged_records_are_counted() -> None:
+    a, z = established_pair()
+    a.send([b"packet"] * 3, now=1.0)
+    first, second, third = a.datagrams_to_send()
+    z.receive_datagrams([first, first, second[:-1] + b"?", third[:-1] + b"?"], now=1.0)
+    assert (z.statistics.records_dropped, z.statistics.records_forged) == (3, 2)
+
+
+def test_record_numbers_do_not_begin_anew() -> None:
+    # RFC 6347 §4.1: before they are used up there has to be another association
+    a, z = established_pair()
+    assert a._outgoing is not None
+    a._outgoing.next_sequence_number = (1 << 48) - (1 << 20) - 2
+    a.send([b"one"], now=1.0)
+    assert a.established
+    a.send([b"last"], now=1.0)
+    assert a.closed
+    z.receive_datagrams(a.datagrams_to_send(), now=1.0)
+    assert z.packets_received() == [b"one", b"last"]
+    assert events(z) == [DtlsClosed(DtlsCloseReason.PEER_CLOSE, 0)]
+
+
+def test_a_client_cannot_renegotiate() -> None:
+    ours, theirs = make_server(), OpenSslEnd(client=True)
+    theirs.handshake()
+    for _ in range(4):
+        ours.receive_datagrams(theirs.to_send(), now=0.0)
+        theirs.receive(ours.datagrams_to_send())
+    assert ours.established
+    theirs.connection.send(b"packet")
+    ours.receive_datagrams(theirs.to_send(), now=0.0)
+    theirs.connection.renegotiate()
+    with contextlib.suppress(SSL.WantReadError):
+        theirs.connection.do_handshake()
+    hello = theirs.to_send()
+    assert hello
+    ours.receive_datagrams(hello, now=0.0)
+    assert ours.established
+    assert ours.datagrams_to_send() == []
+
+
+def test_held_records_are_small() -> None:
+    z = make_server()
+    z.receive_datagrams([hello_datagram()], now=0.0)
+    z.receive_datagrams([encode_record(23, 1 << 48 | 1, bytes(10_000))], now=0.0)
+    assert z._held == []
+
+
+def test_an_alert_in_the_clear_leaves_a_slow_peer_its_time() -> None:
+    # As over ICE: the first time-out is shorter than the round trip.
+    config = DtlsConfig(initial_rto=0.2, max_rto=3.0)
+    a, z = make_client(config=config), make_server(config=config)
+    a.start(now=0.0)
+    hello = a.datagrams_to_send()
+    a.receive_datagrams([encode_record(ContentType.ALERT, 9, b"\x02\x28")], now=0.1)
+    for now in (0.2, 0.6):
+        a.handle_timeout(now=now)
+    assert not a.closed
+    z.receive_datagrams(hello, now=0.3)
+    a.receive_datagrams(z.datagrams_to_send(), now=0.6)
+    assert a.next_timeout() > 0.7
+    assert not a.closed

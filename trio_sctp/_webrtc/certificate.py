@@ -143,7 +143,7 @@ def _alternative_names(der: bytes) -> set[str]:
     try:
         extensions = x509.load_der_x509_certificate(der).extensions
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound, UnsupportedAlgorithm):
+    except (ValueError, x509.InvalidVersion, x509.ExtensionNotFound, UnsupportedAlgorithm):
         return set()
     dns = (name.lower() for name in names.get_values_for_type(x509.DNSName))
     return {*dns, *(str(address) for address in names.get_values_for_type(x509.IPAddress))}

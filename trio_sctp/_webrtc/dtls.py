@@ -66,6 +66,10 @@ _SMALL_DATAGRAM: Final = 548
 _TRIES_BEFORE_SMALL: Final = 3
 _MAX_TRIES: Final = 32
 _MAX_HELD: Final = 64
+_LONGEST_HELD: Final = 2048
+_SUSPICION_TIME: Final = 1.0
+"""Seconds that a peer has to show that it is there, after an alert in the clear: longer than a round
+trip, and than a datagram that is lost on it."""
 _MAX_FAREWELLS: Final = 8
 
 
@@ -128,6 +132,8 @@ class DtlsStatistics:
 
     records_dropped: int = 0
     """Forged, repeated, too old or out of place."""
+    records_forged: int = 0
+    """Those among them whose MAC was wrong."""
     plaintext_alerts: int = 0
     flights_retransmitted: int = 0
 
@@ -266,6 +272,8 @@ class DtlsAssociation:
         if packets and max(map(len, packets)) > MAX_PLAINTEXT:
             raise ValueError(f"packets has one of more than {MAX_PLAINTEXT} bytes")
         self._datagrams += self._outgoing.protect(packets)
+        if self._outgoing.exhausted:
+            self.close(now=now)
 
     def close(self, *, now: float) -> None:
         """End it, telling the peer by close_notify (RFC 5246 §7.2.1).  Twice does nothing."""
@@ -384,8 +392,9 @@ class DtlsAssociation:
             AlertDescription.USER_CANCELED,
         )
         if ends and self._suspicion.alert is None:
-            # A peer that is still there goes on within a round trip, and the alert was forged.
-            self._suspicion = _Suspicion(alert, now + self._config.initial_rto)
+            # A peer that is still there goes on within a round trip or two: the alert was forged.
+            time = max(_SUSPICION_TIME, self._config.initial_rto)
+            self._suspicion = _Suspicion(alert, now + time)
 
     def _receive_protected(self, record: Record, now: float) -> None:
         if self._state is _State.ESTABLISHED:
@@ -398,7 +407,7 @@ class DtlsAssociation:
             self._advance(engine.feed_protected(record), now)
         elif record.content_type == ContentType.ALERT and engine.incoming is not None:
             self._receive_early_alert(engine.incoming, record, now)
-        elif len(self._held) < _MAX_HELD:
+        elif len(self._held) < _MAX_HELD and len(record.encoded) <= _LONGEST_HELD:
             # RFC 6347 §4.2.4: packets may overtake the Finished that goes before them.
             self._held.append(record)
         else:
@@ -416,6 +425,7 @@ class DtlsAssociation:
         plaintext = self._incoming.unprotect(record)
         if plaintext is None:
             self.statistics.records_dropped += 1
+            self.statistics.records_forged = self._incoming.forged
         elif record.content_type == ContentType.APPLICATION_DATA:
             self._take_packet(plaintext)
         elif record.content_type == ContentType.ALERT and len(plaintext) == 2:

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
 from .certificate import Certificate, PeerPolicy
@@ -178,10 +177,11 @@ class HandshakeEngine:
 
     def _check_peer(self) -> bool:
         """As soon as the certificate is there, before anything that follows from it is sent."""
-        certificate = self._connection.get_peer_certificate(as_cryptography=True)
+        # Only its bytes are wanted: a parser stricter than OpenSSL's might refuse them by raising.
+        certificate = self._connection.get_peer_certificate()
         if certificate is None:
             return True
-        der = certificate.public_bytes(Encoding.DER)
+        der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
         if not self._policy.accepts(der):
             return False
         self.peer_certificate = der

@@ -43,6 +43,8 @@ _DTLS_1_2: Final = 0xFEFD
 _DTLS_1_0: Final = 0xFEFF
 _EPOCH_SHIFT: Final = 48
 _FIRST_OF_EPOCH_1: Final = 1 << _EPOCH_SHIFT
+_LAST_FOR_PACKETS: Final = _FIRST_OF_EPOCH_1 - (1 << 20)
+"""What a batch and some alerts may take is left of the numbers that an epoch has."""
 
 # type, version, epoch and sequence number as one number, length
 _HEADER: Final = Struct(">BHQH")
@@ -89,7 +91,9 @@ def split_records(datagram: bytes) -> Iterator[Record]:
         content_type, version, number, length = _HEADER.unpack_from(datagram, offset)
         start = offset + RECORD_HEADER_SIZE
         stop = start + length
-        if version not in (_DTLS_1_2, _DTLS_1_0) or stop > end:
+        # RFC 6347 §4.1: hellos may still have the older version, but what is protected may not
+        oldest = _DTLS_1_0 if number < _FIRST_OF_EPOCH_1 else _DTLS_1_2
+        if version not in (_DTLS_1_2, oldest) or stop > end:
             return
         yield Record(
             content_type,
@@ -185,7 +189,15 @@ class RecordProtection:
     and hold what they need in local names.
     """
 
-    __slots__ = ("_aead", "_explicit", "_fixed_nonce", "next_sequence_number", "overhead", "window")
+    __slots__ = (
+        "_aead",
+        "_explicit",
+        "_fixed_nonce",
+        "forged",
+        "next_sequence_number",
+        "overhead",
+        "window",
+    )
 
     def __init__(self, suite: CipherSuite, key: bytes, fixed_nonce: bytes) -> None:
         self._aead = suite.aead(key)
@@ -195,6 +207,13 @@ class RecordProtection:
         """How many bytes a record is longer than what it carries."""
         self.next_sequence_number = 0
         self.window = ReplayWindow()
+        self.forged = 0
+        """Records whose MAC was wrong."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nearly all numbers are used up: RFC 6347 §4.1 forbids that they begin anew."""
+        return self.next_sequence_number >= _LAST_FOR_PACKETS
 
     def protect(
         self, fragments: Iterable[bytes], content_type: int = ContentType.APPLICATION_DATA
@@ -255,6 +274,7 @@ class RecordProtection:
         try:
             return self._aead.decrypt(nonce, sealed, aad)
         except InvalidTag:
+            self.forged += 1
             return None
 
     def unprotect_packet(self, datagram: bytes) -> bytes | None:
