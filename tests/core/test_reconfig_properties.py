@@ -44,7 +44,12 @@ CONFIG = Config(
     max_init_retransmits=1000,
 )
 RELIABLE, UNRELIABLE = 1, 2  # told apart by their PPID
-OPTIONS = {RELIABLE: None, UNRELIABLE: SendOptions(max_retransmits=0)}
+LIMITS = [
+    SendOptions(max_retransmits=0),
+    SendOptions(max_retransmits=1, lifetime=1.0),
+    SendOptions(lifetime=0.0),
+    SendOptions(lifetime=0.1),
+]
 Key = tuple[int, bool, bool]
 """Stream id, unordered, unreliable."""
 BOUND = 3600.0
@@ -88,13 +93,19 @@ class End:
     # -- what it may be asked to do
 
     def send(
-        self, stream_id: int, size: int, unordered: bool, now: float, ppid: int = RELIABLE
+        self,
+        stream_id: int,
+        size: int,
+        unordered: bool,
+        now: float,
+        options: SendOptions | None = None,
     ) -> None:
         stream_id %= self.association.outbound_streams
-        messages = self.sent.setdefault((stream_id, unordered, ppid == UNRELIABLE), [])
+        messages = self.sent.setdefault((stream_id, unordered, options is not None), [])
+        ppid = RELIABLE if options is None else UNRELIABLE
         payload = b"%d %d " % (stream_id, len(messages)) + bytes(size)
         self.association.send(
-            stream_id, payload, ppid=ppid, unordered=unordered, options=OPTIONS[ppid], now=now
+            stream_id, payload, ppid=ppid, unordered=unordered, options=options, now=now
         )
         messages.append(payload)
 
@@ -171,7 +182,7 @@ actions = st.one_of(
     st.tuples(st.just("send"), st.integers(0, STREAMS + 3), sizes, st.sampled_from([0, 0, 0, 1])),
     st.tuples(st.just("send"), st.integers(0, 1), sizes, st.just(0)),
     st.tuples(st.just("burst"), st.integers(0, STREAMS - 1), st.integers(2, 12)),
-    st.tuples(st.just("unreliable"), st.integers(0, 2), sizes),
+    st.tuples(st.just("unreliable"), st.integers(0, 2), sizes, st.sampled_from(LIMITS)),
     st.tuples(st.just("reset"), stream_sets),
     st.tuples(st.just("request reset"), stream_sets),
     st.tuples(st.just("add"), st.integers(1, 3)),
@@ -190,8 +201,8 @@ def act(end: End, other: End, action: tuple[object, ...], now: float) -> None:
         case ("burst", int(stream_id), int(count)):
             for _ in range(count):
                 end.send(stream_id, 8, False, now)
-        case ("unreliable", int(stream_id), int(size)):
-            end.send(stream_id, size, False, now, UNRELIABLE)
+        case ("unreliable", int(stream_id), int(size), SendOptions() as options):
+            end.send(stream_id, size, False, now, options)
         case ("reset", set(ids)):
             association.reset_streams(ids, now=now)
         case ("request reset", set(ids)):
