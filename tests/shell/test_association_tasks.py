@@ -122,6 +122,7 @@ async def test_a_program_can_be_cancelled_at_any_moment(
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.interpreted
 async def test_ctrl_c_cannot_tear_the_state_apart(autojump_clock: MockClock) -> None:
     protected: dict[str, bool] = {}
 
@@ -168,6 +169,7 @@ async def test_ctrl_c_cannot_tear_the_state_apart(autojump_clock: MockClock) -> 
     assert protected == dict.fromkeys(names, True)
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("method", ["next_event", "packets_to_send", "handle_timeout"])
 async def test_an_own_bug_comes_out_plainly_and_ends_everything(
     method: str, autojump_clock: MockClock
@@ -203,6 +205,7 @@ async def test_an_own_bug_comes_out_plainly_and_ends_everything(
     assert len(reasons) == 1
 
 
+@pytest.mark.interpreted
 async def test_an_error_of_the_block_and_a_bug_at_once(autojump_clock: MockClock) -> None:
     def crash(*args: object, **options: object) -> None:
         raise ZeroDivisionError
@@ -269,6 +272,7 @@ async def test_a_peer_that_begins_anew_is_told(autojump_clock: MockClock) -> Non
         assert events == [AssociationRestarted(0)]
 
 
+@pytest.mark.interpreted
 async def test_timers_do_not_wake_an_idle_association_often(autojump_clock: MockClock) -> None:
     async with open_association_pair(config=Config(hb_interval=math.inf)) as (client, server):
         await client.open_channel().send("x")

@@ -432,6 +432,7 @@ def test_wfq_no_stream_is_ever_far_from_its_share(
             assert cost[m] - cost[n] <= unit[n] + unit[m] + Fraction(1, 100)
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("interleaving", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_turn_costs_about_the_same_with_thousands_of_streams(
