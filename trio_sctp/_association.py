@@ -61,12 +61,16 @@ from ._packet_log import LOGGER as PACKET_LOGGER, PacketLog
 from ._receipt import Receipt, SendKeywords, options_of
 from ._round_trip import Answer
 from ._tap import PacketTap, TappedTransport
-from ._transport import DatagramTransport
+from ._transport import DatagramTransport, plain_address
 
 __all__ = ["Association"]
 
 ABORT_OVERHEAD: Final = 32
 """What an ABORT packet has beside the reason, in bytes."""
+
+
+UNWINDING_TIME: Final = 0.05
+"""Seconds for which a channel that was left by an exception waits for the association to be aborted."""
 
 
 @final
@@ -101,7 +105,7 @@ class Association(trio.abc.AsyncResource):
             max_message_size = core.config.max_message_size
         self.max_message_size = max_message_size
         """Longest message that the peer takes on a data channel, in bytes; 0: any."""
-        self.peer_address = peer_address
+        self.peer_address = plain_address(peer_address)
         """Where the peer is, if the transport knows."""
         self.peer_certificate: bytes | None = getattr(transport, "peer_certificate", None)
         """The certificate that the peer has proven to hold, in DER; None where nothing was proven,
@@ -132,9 +136,12 @@ class Association(trio.abc.AsyncResource):
         self._closed = trio.Event()
         self._up = False
         self._inbound_streams = core.config.inbound_streams
+        self._closing_soon: set[trio.CancelScope] = set()
         self._closing = False
         self._aborted_here = False
         self._failure_told = False
+        """An exception of this association's failure was raised: who handles that need not hear it
+        again on leaving."""
         self._has_sent = False
         """Whether the user sent something since all that was sent had been acknowledged: what this
         end does by itself, such as accepting channels, may be lost with the association."""
@@ -428,12 +435,11 @@ class Association(trio.abc.AsyncResource):
         self._visitors.close()
 
     def _tell_failure(self) -> None:
-        """Raise, once, if what was sent could not be delivered."""
+        """Raise if what was sent could not be delivered, unless something has said so before."""
         ending = self._ending
         if ending is None or self._aborted_here or self._failure_told:
             return
         if self._has_sent and ending.undelivered_messages and ending.kind is not None:
-            self._failure_told = True
             raise ending.for_sender()
 
     # -- for channels
@@ -499,6 +505,34 @@ class Association(trio.abc.AsyncResource):
         self._channels.close(channel.id, now=now)
         self._touched(now)
 
+    def _close_channel_soon(self, channel: DataChannel, *, discard: bool) -> None:
+        """Close a channel whose block has failed, in a moment: perhaps that aborts the association.
+
+        A stream reset that overtakes the ABORT would look to the peer as if all had gone well.  Until
+        then its messages stay in our window, so that it is not told to send more.
+        """
+        if discard and not channel._over:
+            assert self._channels is not None
+            now = trio.current_time()
+            self._channels.halt(channel.id, now=now)
+            self._touched(now)
+        self._nursery.start_soon(
+            self._close_channel_later, channel, discard, name=f"end of {channel!r}"
+        )
+
+    async def _close_channel_later(self, channel: DataChannel, discard: bool) -> None:
+        with trio.CancelScope() as scope:
+            self._closing_soon.add(scope)
+            await trio.sleep(UNWINDING_TIME)
+        self._closing_soon.discard(scope)
+        self._discard_content(channel._take_dropped())
+        if self._closing or channel._over:
+            return
+        if discard:
+            self._discard_channel(channel)
+        else:
+            self._close_channel(channel)
+
     def _discard_channel(self, channel: DataChannel) -> None:
         if not channel._over:
             assert self._channels is not None
@@ -536,8 +570,10 @@ class Association(trio.abc.AsyncResource):
                 break
             if type(event) is ChannelMessage:
                 channel = self._open_channels.get(event.stream_id)
-                if channel is None or not channel._inbox.put(event):
+                if channel is None:
                     self._consumed(event.size)
+                elif not channel._inbox.put(event):
+                    channel._drop(event)
             else:
                 _REACTIONS[type(event)](self, event)
         if self._watching_total and self.messages._at_low_water():
@@ -669,6 +705,7 @@ class Association(trio.abc.AsyncResource):
     def _start(
         self, nursery: trio.Nursery, *, connect: bool, inits: tuple[bytes, bytes] | None = None
     ) -> None:
+        self._nursery = nursery
         self._driver.start(nursery, repr(self))
         now = trio.current_time()
         if inits is not None:
@@ -683,6 +720,8 @@ class Association(trio.abc.AsyncResource):
         self._abort_core()
 
     async def _stop(self) -> None:
+        for scope in self._closing_soon:
+            scope.cancel()
         await self._driver.stop()
         if not self._closed.is_set():  # after a crash
             self._core.policies.lose_all()

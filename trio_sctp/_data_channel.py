@@ -6,6 +6,7 @@ as a stream of bytes, `ChannelListener` where the channels that the peer opens a
 
 from __future__ import annotations
 
+import math
 import operator
 import reprlib
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
     """
 
     __slots__ = (
+        "_dropped",
         "_properties",
         "_reset",
         "_when_over",
@@ -86,6 +88,8 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
         self._reset: trio.Event | None = None
         """Made by `aclose`, set when nothing of this channel is left to be delivered."""
         self._when_over: trio.Event | None = None
+        self._dropped: list[ChannelMessage] | None = None
+        """What nobody will read and still fills the window, while the channel waits to be closed."""
         self.id = properties.stream_id
         self.label = properties.label
         self.protocol = properties.protocol
@@ -208,9 +212,40 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
             self._when_over = trio.Event()
         await self._when_over.wait()
 
+    def _drop(self, message: ChannelMessage) -> None:
+        """It came after this end was closed."""
+        if self._dropped is None:
+            self._association._consumed(message.size)
+        else:
+            self._dropped.append(message)
+
+    def _take_dropped(self) -> list[ChannelMessage]:
+        dropped, self._dropped = self._dropped, None
+        return dropped or []
+
     def _is_over(self) -> None:
         if self._when_over is not None:
             self._when_over.set()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the channel, after an exception without waiting for anything.
+
+        What was sent is still delivered then if the association goes on.  If that is aborted by the
+        exception, the peer gets to know it as the channel's end.
+        """
+        if error is None:
+            await self.aclose()
+            return
+        if not self._closed:
+            self._dropped = self._close_here()
+            discard = isinstance(error, trio.Cancelled)
+            self._association._close_channel_soon(self, discard=discard)
+        await checkpoint()
 
     @enable_ki_protection
     async def aclose(self) -> None:
@@ -220,18 +255,24 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
         get `trio.ClosedResourceError`.  Idempotent.  Cancelled, it still closes, and drops what is
         unsent.  Raises the association's error if that fails before everything was delivered.
         """
+        association = self._association
         if not self._closed:
-            self._association._discard_content(self._close_here())
-            if self._ending is None:  # else there is nobody to deliver to
-                self._reset = trio.Event()
-                self._association._close_channel(self)
+            unread = self._close_here()
+            if trio.current_effective_deadline() == -math.inf:  # it is cancelled already
+                self._dropped = unread
+                association._close_channel_soon(self, discard=True)
+            else:
+                association._discard_content(unread)
+                if self._ending is None:  # else there is nobody to deliver to
+                    self._reset = trio.Event()
+                    association._close_channel(self)
         if self._reset is None or self._reset.is_set():
             await checkpoint()
             return
         try:
             await self._reset.wait()
         except trio.Cancelled:
-            self._association._discard_channel(self)
+            association._close_channel_soon(self, discard=True)
             raise
         if self._ending is not None and self._ending.kind is not None:
             raise self._ending.for_sender()
@@ -354,6 +395,15 @@ class DataChannelStream(trio.abc.Stream):
             message = await self.channel.receive()
             if message:  # an empty message is nothing in a stream, and not its end
                 return message.encode() if isinstance(message, str) else message
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """As that of the channel."""
+        await self.channel.__aexit__(kind, error, traceback)
 
     async def aclose(self) -> None:
         """As `DataChannel.aclose`."""

@@ -2,7 +2,8 @@
 
 The receiver gives batches of packets to the core; the sender waits for its doorbell, pulls packets
 and writes them in batches; the timer sleeps until the core's next deadline.  None of them raises what
-can be expected: a transport that fails is reported to the association.  A bug in here does propagate.
+can be expected: a transport that fails is reported to the association.  A bug, in here or in the
+transport, does propagate.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+import OpenSSL.SSL
 import trio
 from trio.lowlevel import checkpoint, enable_ki_protection
 
@@ -20,6 +22,14 @@ from ._transport import DatagramTransport
 
 __all__ = ["Driver"]
 
+TRANSPORT_ERRORS: Final = (
+    OSError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    trio.EndOfChannel,
+    OpenSSL.SSL.Error,  # what `trio.DTLSChannel` raises where the peer has said good-bye
+)
+"""What a transport raises when it has failed or was closed; anything else is a bug."""
 PACKETS_PER_BATCH: Final = 54
 """Packets pulled at a time: of 1200 bytes, as many as one call with segmentation offload takes."""
 BYTES_PER_BATCH: Final = 4 * 65536
@@ -102,7 +112,7 @@ class Driver:
                 sent = 0
                 if not core.split_oversized(packets)[1]:
                     sent = self.transport.send_batch_nowait(packets)
-            except Exception as error:
+            except TRANSPORT_ERRORS as error:
                 self._can_send = False
                 self._on_failure(error)
                 return
@@ -138,7 +148,7 @@ class Driver:
         """Nothing depends on how well that goes."""
         with (
             trio.CancelScope(shield=True, deadline=trio.current_time() + PARTING_TIME),
-            suppress(Exception),
+            suppress(*TRANSPORT_ERRORS),
         ):
             await self.transport.aclose()
 
@@ -167,7 +177,7 @@ class Driver:
         while True:
             try:
                 packets = await receive_batch()
-            except Exception as error:
+            except TRANSPORT_ERRORS as error:
                 self._on_failure(error)
                 return
             self.received(packets)
@@ -229,7 +239,7 @@ class Driver:
         if self._can_send:
             try:
                 await self._send(packets)
-            except Exception as error:
+            except TRANSPORT_ERRORS as error:
                 self._can_send = False
                 self._on_failure(error)
 

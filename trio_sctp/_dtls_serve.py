@@ -37,6 +37,7 @@ from ._open_association import (
     AssociationManager,
     make_association,
 )
+from ._transport import plain_address
 from ._udp_socket import Address, UDPSocket
 from ._webrtc.certificate import Certificate, PeerPolicy
 from ._webrtc.dtls import DtlsAssociation
@@ -292,7 +293,7 @@ class DtlsEndpoint:
                 self._statistics.handshakes_failed += 1
             elif association is None or not comes_from(error, association):
                 raise
-            LOGGER.info("%s: %s", share.remote_address, error)
+            LOGGER.info("%s: %s", plain_address(share.remote_address), error)
         finally:
             if self._shares.get(share.remote_address) is share:
                 del self._shares[share.remote_address]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import trio
 
@@ -70,6 +71,12 @@ class TransportFailed(AssociationError):
     """
 
 
+class Origin(Protocol):
+    """Whose end it was."""
+
+    _failure_told: bool
+
+
 _ORIGIN = "_trio_sctp_origin"
 
 
@@ -77,7 +84,7 @@ _ORIGIN = "_trio_sctp_origin"
 class Ending:
     """Why something ended.  ``kind`` None: cleanly, by the peer."""
 
-    origin: object
+    origin: Origin
     """The shell's association: exceptions remember it, see `comes_from`."""
     message: str
     kind: type[trio.BrokenResourceError] | None = None
@@ -99,6 +106,7 @@ class Ending:
     def _error(self) -> trio.BrokenResourceError:
         if self.kind is None or not issubclass(self.kind, AssociationError):
             return trio.BrokenResourceError(self.message)
+        self.origin._failure_told = True
         return self.kind(
             self.message,
             reason=self.reason,
@@ -122,7 +130,7 @@ def comes_from(error: BaseException, origin: object) -> bool:
 
 def ending_of(
     event: AssociationClosed,
-    origin: object,
+    origin: Origin,
     *,
     was_up: bool,
     transport_error: BaseException | None = None,

@@ -156,7 +156,8 @@ def open_association(
 
     Raises `BadInitError` for an INIT of the peer's of which nothing can come, `HandshakeFailed` on
     entering if there will be no association, and `AssociationError` on leaving normally if something
-    that was sent could not be delivered.
+    that was sent could not be delivered.  The latter only if nothing in the block has raised the
+    association's failure before: a program that has handled it there is not told again.
     """
     if inits is not None:  # before anything is begun
         local_setup(inits[0], config)

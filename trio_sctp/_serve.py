@@ -28,7 +28,7 @@ from ._open_association import (
     ENTROPY,
     AssociationManager,
 )
-from ._transport import DatagramTransport
+from ._transport import DatagramTransport, plain_address
 from ._udp_socket import Address, UDPSocket
 
 __all__ = ["DEFAULT_MAX_ASSOCIATIONS", "UdpEndpoint", "serve_udp"]
@@ -147,7 +147,8 @@ class SocketShare(DatagramTransport):
 
     def move(self, address: Address) -> None:
         """The peer is somewhere else now."""
-        self.address = self.association.peer_address = address
+        self.address = address
+        self.association.peer_address = plain_address(address)
 
     def deliver(self, packets: list[bytes]) -> None:
         """Packets of the peer have arrived.

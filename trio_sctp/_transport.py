@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import trio
 
-__all__ = ["ChannelTransport", "DatagramTransport", "as_datagram_transport"]
+__all__ = ["ChannelTransport", "DatagramTransport", "as_datagram_transport", "plain_address"]
 
 BATCH_LIMIT = 64
 """Datagrams taken at once by `ChannelTransport.receive_batch`, so that other tasks get their
@@ -213,3 +214,13 @@ def as_datagram_transport(channel: trio.abc.Channel[bytes]) -> DatagramTransport
     it.
     """
     return channel if isinstance(channel, DatagramTransport) else ChannelTransport(channel)
+
+
+_MAPPED = "::ffff:"
+
+
+def plain_address(address: Any) -> Any:
+    """A peer's address as its user knows it: an IPv4 one for what a socket for both kinds maps."""
+    if isinstance(address, tuple) and len(address) == 4 and str(address[0]).startswith(_MAPPED):
+        return address[0].removeprefix(_MAPPED), address[1]
+    return address

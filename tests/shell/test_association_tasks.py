@@ -289,3 +289,42 @@ async def test_timers_do_not_wake_an_idle_association_often(autojump_clock: Mock
         client._core.handle_timeout = counted  # type: ignore[method-assign]
         await trio.sleep(50_000)
         assert count < 3
+
+
+@pytest.mark.parametrize("method", ["send_batch", "send_batch_nowait", "receive_batch", "aclose"])
+async def test_a_bug_in_a_transport_is_not_taken_for_a_failure_of_the_network(
+    method: str, autojump_clock: MockClock
+) -> None:
+    """What no transport is known to raise comes out as it is, instead of a `TransportFailed`."""
+
+    class Bug(Exception):
+        pass
+
+    armed: list[bool] = []
+    original = getattr(LinkEnd, method)
+
+    def sooner_or_later(*args: object) -> object:
+        if armed:
+            raise Bug
+        return original(*args)
+
+    near, far = memory_link(delay=0.01)
+    near.__class__ = type("Broken", (LinkEnd,), {"__slots__": (), method: sooner_or_later})
+
+    async def use() -> None:
+        async with open_association(near, client=True) as association:
+            armed.append(True)
+            await association.open_channel().send("x")
+            if method != "aclose":
+                await trio.sleep(60)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_at, far)
+        with pytest.raises(Bug):
+            await use()
+        nursery.cancel_scope.cancel()
+
+
+async def wait_at(end: LinkEnd) -> None:
+    async with open_association(end, client=False) as association:
+        await association.wait_closed()

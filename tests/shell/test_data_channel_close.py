@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_sctp import AssociationLost, Config, DataChannel, open_association
+from trio_sctp import AssociationAborted, AssociationLost, Config, DataChannel, open_association
 from trio_sctp.testing import memory_link, open_association_pair
 
 
@@ -188,14 +188,13 @@ async def test_what_was_received_survives_the_reuse_of_the_id(autojump_clock: Mo
 async def test_closing_cannot_hang_when_the_peer_is_gone(autojump_clock: MockClock) -> None:
     near, far = memory_link(silent_close=True)
     config = Config(rto_initial=0.2, rto_min=0.1, association_max_retrans=3)
-    with pytest.raises(AssociationLost):  # noqa: PT012
-        async with open_association_pair(link=(near, far), config=config) as (client, _server):
-            channel = client.open_channel()
-            near.outgoing.conditions.loss = far.outgoing.conditions.loss = 1.0
-            await channel.send("x")
-            with pytest.raises(AssociationLost):
-                await channel.aclose()
-            await channel.aclose()  # only who waited is told
+    async with open_association_pair(link=(near, far), config=config) as (client, _server):
+        channel = client.open_channel()
+        near.outgoing.conditions.loss = far.outgoing.conditions.loss = 1.0
+        await channel.send("x")
+        with pytest.raises(AssociationLost):
+            await channel.aclose()
+        await channel.aclose()  # only who waited is told
 
 
 async def test_leaving_the_block_of_a_channel_by_an_exception(autojump_clock: MockClock) -> None:
@@ -227,3 +226,126 @@ async def test_many_channels(autojump_clock: MockClock) -> None:
                     users.start_soon(use, number)
             servers.cancel_scope.cancel()
         assert client._open_channels == {}
+
+
+# -- leaving by an exception: the association may be about to be aborted ------------------------------
+
+
+@pytest.mark.parametrize(
+    "how", ["raise", "cancel", "forced", "handler of a listener", "cancelled close"]
+)
+async def test_a_channel_whose_association_is_aborted_does_not_end_cleanly(
+    how: str, autojump_clock: MockClock
+) -> None:
+    """The peer's reader gets the ABORT, and no end of the channel that looks as if all had come."""
+    near, far = memory_link(delay=0.01)
+
+    async def fail() -> None:
+        async with open_association(near, client=False) as association:
+            channel = await association.listen().accept()
+            await channel.send("the beginning")
+            await trio.sleep(1)
+            if how == "handler of a listener":
+
+                async def crash(channel: DataChannel) -> None:
+                    raise KeyError
+
+                await trio.serve_listeners(crash, [Once(channel)])
+            elif how == "raise":
+                async with channel:
+                    raise KeyError
+            elif how == "cancel":
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    async with channel:
+                        await trio.sleep_forever()
+            elif how == "forced":
+                await trio.aclose_forcefully(channel)
+            else:
+                for _ in range(1000):
+                    await channel.send(bytes(1000))
+                with trio.move_on_after(0.005):
+                    await channel.aclose()
+            raise KeyError
+
+    async def run() -> None:
+        try:
+            await fail()
+        except* KeyError:
+            pass
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        async with open_association(far, client=True) as association:
+            channel = association.open_channel()
+            assert await channel.receive() == "the beginning"
+            with pytest.raises(AssociationAborted):
+                await drain(channel)
+
+
+async def drain(channel: DataChannel) -> None:
+    while True:
+        await channel.receive()
+
+
+class Once(trio.abc.Listener[DataChannel]):
+    """A listener with one channel."""
+
+    def __init__(self, channel: DataChannel) -> None:
+        self._channels = [channel]
+
+    async def accept(self) -> DataChannel:
+        await trio.lowlevel.checkpoint()
+        if not self._channels:
+            await trio.sleep_forever()
+        return self._channels.pop()
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+async def test_a_channel_that_fails_alone_is_closed_soon(autojump_clock: MockClock) -> None:
+    """Where the association goes on: what was sent arrives, then the channel ends."""
+    async with open_association_pair(delay=0.01) as (client, server):
+        with pytest.raises(KeyError):  # noqa: PT012
+            async with client.open_channel() as near:
+                for number in range(100):
+                    await near.send(str(number))
+                raise KeyError
+        far = await server.listen().accept()
+        assert [message async for message in far] == [str(number) for number in range(100)]
+        await far.aclose()
+        await near.wait_closed()
+        await trio.sleep(1)
+        assert client._open_channels == server._open_channels == {}
+
+
+async def test_leaving_by_an_exception_waits_for_nobody(autojump_clock: MockClock) -> None:
+    near, far = memory_link(silent_close=True)
+    async with open_association_pair(link=(near, far)) as (client, server):
+        began = trio.current_time()
+        near.outgoing.conditions.loss = 1.0
+        with pytest.raises(KeyError):  # noqa: PT012
+            async with client.open_channel() as channel:
+                await channel.send("x")
+                raise KeyError
+        assert trio.current_time() == began
+        client.abort()
+        server.abort()
+
+
+async def test_the_association_may_be_closed_gracefully_at_that_moment(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_association_pair(delay=0.01) as (client, server):
+        near = client.open_channel()
+        await near.send("x")
+        far = await server.listen().accept()
+        with pytest.raises(KeyError):  # noqa: PT012
+            async with near:
+                for _ in range(50):
+                    await far.send(bytes(10_000))  # unread at the other end
+                raise KeyError
+        await client.aclose()
+        assert [message async for message in far] == ["x"]
+    assert client.statistics().state == server.statistics().state == "CLOSED"

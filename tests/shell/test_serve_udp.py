@@ -25,6 +25,7 @@ from trio_sctp import (
     open_udp_association,
     serve_udp,
 )
+from trio_sctp._transport import plain_address
 from trio_sctp._udp_socket import ConnectedUDPSocket
 
 HOST = "127.0.0.1"
@@ -306,3 +307,36 @@ async def test_mistakes_in_opening() -> None:
             raise AssertionError("nothing is shorter than nothing")
     with pytest.raises(OSError, match="bind"):
         await serve_udp(echo, 9, host="203.0.113.1")
+
+
+async def test_ipv4_peers_of_a_socket_for_both_kinds_have_ipv4_addresses() -> None:
+    """The server is bound to all addresses; without IPv6 on this machine that is IPv4 alone."""
+    addresses: list[object] = []
+
+    async def note(association: Association) -> None:
+        addresses.append(association.peer_address)
+        assert "ffff" not in repr(association)
+        await association.wait_closed()
+
+    async with trio.open_nursery() as nursery:
+        endpoint = await nursery.start(partial(serve_udp, note, 0))
+        async with open_udp_association(HOST, endpoint.port, local_host=HOST) as association:
+            while not addresses:
+                await trio.sleep(0.01)
+            port = association._driver.transport.local_address[1]  # type: ignore[attr-defined]
+        nursery.cancel_scope.cancel()
+    assert addresses == [(HOST, port)]
+
+
+@pytest.mark.parametrize(
+    "address, plain",
+    [
+        (("::ffff:192.0.2.1", 9899, 0, 0), ("192.0.2.1", 9899)),
+        (("2001:db8::1", 9899, 0, 0), ("2001:db8::1", 9899, 0, 0)),
+        (("192.0.2.1", 9899), ("192.0.2.1", 9899)),
+        (None, None),
+        ("somewhere", "somewhere"),
+    ],
+)
+def test_addresses_as_their_users_know_them(address: object, plain: object) -> None:
+    assert plain_address(address) == plain

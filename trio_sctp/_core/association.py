@@ -256,6 +256,13 @@ class Association:
         _check_range(stream_ids)
         self._reconfiguration("reset_streams").reset_outgoing(stream_ids)
 
+    def withdraw_reset(self, stream_id: int) -> bool:
+        """Do not reset an outgoing stream after all.
+
+        False if nobody wanted it, or the peer has been asked already.
+        """
+        return self.tcb is not None and self.tcb.stream_reset.withdraw_outgoing(stream_id)
+
     def request_incoming_reset(self, stream_ids: Collection[int], *, now: float) -> None:
         """Ask the peer to reset streams that it sends on (RFC 6525 §5.1.3).
 

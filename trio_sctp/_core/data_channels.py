@@ -264,7 +264,20 @@ class DataChannels:
             if not channel._reset_requested:
                 self._closer.finish(channel, now)
                 return
-        self.close(stream_id, now=now)
+        channel.open = False
+        self._closer.reset(channel, now)
+
+    def halt(self, stream_id: int, *, now: float) -> None:
+        """Drop what is unsent and keep from the peer that the channel ends: `discard` follows.
+
+        For a program that is about to abort the association, perhaps: by a reset, a message stream
+        that was cut off would look like a finished one.
+        """
+        channel = self._channels.get(stream_id)
+        if channel is not None:
+            if self._association.withdraw_reset(stream_id):
+                channel._reset_requested = False
+            self._association.discard_unsent(stream_id, now=now)
 
     def retain(self, channel: Channel) -> None:
         """The program keeps a channel of the peer for somebody who is to take it.

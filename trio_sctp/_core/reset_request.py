@@ -165,8 +165,9 @@ class WaitingStreams:
     def add(self, stream_ids: tuple[int, ...]) -> None:
         self._ids.update(dict.fromkeys(stream_ids))
 
-    def remove(self, stream_id: int) -> None:
-        self._ids.pop(stream_id, None)
+    def remove(self, stream_id: int) -> bool:
+        """Whether it was waiting."""
+        return self._ids.pop(stream_id, stream_id) is None
 
     def take_ready(self, limit: int) -> tuple[int, ...]:
         """Up to `limit` streams on which nothing is left to send; they wait no more.

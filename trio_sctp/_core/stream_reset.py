@@ -171,6 +171,10 @@ class StreamReset:
             self._reset_all = True
         self.pending = True
 
+    def withdraw_outgoing(self, stream_id: int) -> bool:
+        """Not to reset a stream after all; False if the peer has been asked, or nobody has."""
+        return self._waiting.remove(stream_id)
+
     def request_incoming(self, stream_ids: Collection[int]) -> None:
         """Ask the peer to reset streams that it sends on (§5.1.3); none: all.
 

@@ -98,7 +98,7 @@ def socket_name(address: Any) -> str:
     """An address as people write it: 192.0.2.1:9899, [2001:db8::1]:9899."""
     if not isinstance(address, tuple) or len(address) < 2:
         return str(address)
-    host = str(address[0]).removeprefix("::ffff:")
+    host = str(address[0])
     return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
 
 
