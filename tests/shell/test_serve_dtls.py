@@ -201,6 +201,27 @@ async def half_open(stuck: socket.socket, port: int) -> None:
         client.receive_datagrams([stuck.recv(2000)], now=0.0)
 
 
+async def test_a_certificate_that_only_some_parsers_take() -> None:
+    """It is refused, and the server goes on."""
+    at = CLIENT.der.index(b"\xa0\x03\x02\x01\x02") + 4
+    strange = CLIENT.der[:at] + b"\x21" + CLIENT.der[at + 1 :]  # version 34
+    client = DtlsAssociation(CLIENT, PeerPolicy.anyone(), client=True, now=0.0)
+    client.start(now=0.0)
+    async with trio.open_nursery() as nursery:
+        endpoint = await start(nursery)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger, trio.fail_after(10):
+            stranger.setblocking(False)
+            stranger.connect((HOST, endpoint.port))
+            while not endpoint.statistics().handshakes_failed:
+                for datagram in client.datagrams_to_send():
+                    stranger.send(datagram.replace(CLIENT.der, strange))
+                await trio.lowlevel.wait_readable(stranger)
+                client.receive_datagrams([stranger.recv(2000)], now=0.0)
+                await trio.sleep(0.01)
+        await ask(endpoint.port, "still there")
+        nursery.cancel_scope.cancel()
+
+
 async def test_floods_leave_no_state_and_are_not_amplified() -> None:
     rng = random.Random(1)
     client = DtlsAssociation(CLIENT, PeerPolicy.anyone(), client=True, now=0.0)

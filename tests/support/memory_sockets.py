@@ -28,6 +28,7 @@ class MemorySocket:
         self.network = network
         self.local_address = address
         self.incoming: dict[Address, EmulatedLink] = {}
+        self.under_way: dict[Address, EmulatedLink] = {}
         self.closed = False
         self._arrived = trio.lowlevel.ParkingLot()
         self._wait = trio.CancelScope()
@@ -57,14 +58,15 @@ class MemorySocket:
             if self.closed:
                 raise trio.ClosedResourceError
             now = trio.current_time()
-            batch = [(source, link.pop_due(now)) for source, link in self.incoming.items()]
+            batch = [(source, link.pop_due(now)) for source, link in self.under_way.items()]
+            self.under_way = {source: link for source, link in self.under_way.items() if len(link)}
             if found := [(source, datagrams) for source, datagrams in batch if datagrams]:
                 return found
             with trio.CancelScope(deadline=self._due()) as self._wait:
                 await self._arrived.park()
 
     def _due(self) -> float:
-        return min((link.next_delivery() for link in self.incoming.values()), default=math.inf)
+        return min((link.next_delivery() for link in self.under_way.values()), default=math.inf)
 
     def look(self) -> None:
         """Something is on its way here."""
@@ -122,4 +124,5 @@ class MemoryNetwork:
             seed = f"{self.seed} {source} {target}"
             link = socket.incoming[source] = EmulatedLink(self.conditions, seed)
         link.push(datagram, trio.current_time(), fragment=fragment)
+        socket.under_way[source] = link
         socket.look()

@@ -40,6 +40,7 @@ from .ice_consent import Consent
 from .ice_gathering import Gathering, LocalCandidates
 from .ice_nomination import Nominations
 from .ice_remote import RemoteCandidates
+from .ice_replay import SeenRequests
 from .ice_role import Role
 from .ice_transactions import Transaction, Transactions
 from .stun import Address, MessageClass, StunDecodeError, StunMessage
@@ -82,6 +83,7 @@ class IceAgent:
         self._checks = Transactions(config.initial_rto, config.max_rto)
         self._early_checks: list[tuple[Path, int, bool]] = []
         self._verified: dict[Path, None] = {}
+        self._requests = SeenRequests()
         self._nominations = Nominations[Path]()
         self._consent: Consent | None = None
         self._previous_credentials: IceCredentials | None = None
@@ -297,8 +299,11 @@ class IceAgent:
             key = self.credentials.password.encode()
             self._send(role_conflict_response(message, key), path)
             return True
-        self._set_role(controlling=controlling)
         self._send(result.response, path)
+        original = self._requests.is_original(message.transaction_id, path[1])
+        if self._consent is not None and not (original or self.is_verified(*path)):
+            return False
+        self._set_role(controlling=controlling)
         if len(self._verified) < _MAX_VERIFIED:
             self._verified[path] = None
         self._check_back(path, message.priority or 0, message.use_candidate, now)

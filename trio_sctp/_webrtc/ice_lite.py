@@ -18,12 +18,12 @@ from .ice_candidate import IceCredentials
 from .ice_check import answer_check, role_conflict_response
 from .ice_common import IceEvent, IceFailed, IceFailureReason, PairSelected
 from .ice_nomination import Nominations
+from .ice_replay import SeenRequests
 from .stun import Address, MessageClass, StunDecodeError, StunMessage
 
 __all__ = ["IceLiteAgent"]
 
 _MAX_ADDRESSES: Final = 32
-_MAX_NOMINATING: Final = 512
 
 
 class IceLiteAgent:
@@ -48,7 +48,7 @@ class IceLiteAgent:
         self._deadline = now + connect_timeout
         self._verified: dict[Address, float] = {}  # address -> time of the last check
         self._nominations = Nominations[Address]()
-        self._nominating: dict[bytes, Address] = {}  # transaction ids and where they came from
+        self._requests = SeenRequests()
         self._events: deque[IceEvent] = deque()
         self._datagrams: list[tuple[bytes, Address]] = []
         self._failed = False
@@ -101,6 +101,9 @@ class IceLiteAgent:
             self._reply(role_conflict_response(message, self.credentials.password.encode()), source)
             return False
         self._reply(result.response, source)
+        original = self._requests.is_original(message.transaction_id, source)
+        if self.selected is not None and source != self.selected and not original:
+            return False
         self._accept(message, source, now)
         return True
 
@@ -122,23 +125,9 @@ class IceLiteAgent:
             idle = [address for address in self._verified if address != self.selected]
             del self._verified[min(idle, key=self._verified.__getitem__)]
         self._heard_from(source, now)
-        if (
-            message.use_candidate
-            and self._is_original(message, source)
-            and self._nominations.nominate(source, message.priority or 0, now)
-        ):
+        if message.use_candidate and self._nominations.nominate(source, message.priority or 0, now):
             # RFC 8445 §7.3.2
             self._events.append(PairSelected(self.local_address, source))
-
-    def _is_original(self, message: StunMessage, source: Address) -> bool:
-        """Not overheard and sent again from elsewhere, which would lead our packets there.
-
-        A full agent's own check would tell; a lite one has to remember what it has seen.
-        """
-        known = self._nominating.setdefault(message.transaction_id, source)
-        if len(self._nominating) > _MAX_NOMINATING:
-            del self._nominating[next(iter(self._nominating))]
-        return known == source
 
     def restart(self, credentials: IceCredentials, *, now: float) -> None:
         """New credentials for the same peer (RFC 8445 §9): the present address stays in use until
