@@ -22,8 +22,7 @@ from trio_sctp import (
     serve_udp,
 )
 
-CONFIG = Config(rto_initial=0.2, rto_min=0.05, sack_delay=0.02)
-"""aiortc sends its next message only when a SACK comes, which a delayed one makes slow."""
+CONFIG = Config(rto_initial=0.2, rto_min=0.05)
 
 
 @asynccontextmanager

@@ -224,7 +224,7 @@ def test_an_abandoned_message_whose_first_part_ends_at_the_new_point() -> None:
 
 def test_forward_tsn_is_acknowledged_by_the_rules_of_data() -> None:
     # RFC 3758 §3.6: the delayed SACK applies
-    receiver = new_receiver()
+    receiver = new_receiver(sack_delay=0.2)
     arrive(receiver, data(TSN))
     read_sack(receiver)
     forward(receiver, TSN + 1, now=5.0)

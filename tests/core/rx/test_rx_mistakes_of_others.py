@@ -65,7 +65,7 @@ def test_sack_larger_than_the_mtu() -> None:
 
 
 def test_delayed_sack_fired_early() -> None:
-    receiver = new_receiver()
+    receiver = new_receiver(sack_delay=0.2)
     arrive(receiver, data(TSN), now=0.0)
     receiver.sack(1188)
     arrive(receiver, data(TSN + 1, 1), now=5.0)

@@ -48,7 +48,7 @@ def test_the_first_data_of_an_association_is_acknowledged_at_once() -> None:
 
 def test_a_single_packet_is_acknowledged_when_the_delay_is_over() -> None:
     # §6.2: within 200 ms, counted from the arrival
-    receiver = settled()
+    receiver = settled(sack_delay=0.2)
     arrive(receiver, data(TSN + 1, 1), now=10.0)
     assert not due(receiver)
     assert receiver.ack_pending
@@ -73,7 +73,7 @@ def test_every_second_packet_is_acknowledged_at_once() -> None:
 
 
 def test_the_delay_runs_from_the_first_packet_that_is_unacknowledged() -> None:
-    receiver = settled()
+    receiver = settled(sack_delay=0.2)
     arrive(receiver, data(TSN + 1, 1), now=10.0)
     receiver.end_of_packet()  # a packet without data
     receiver.end_of_batch(10.1)

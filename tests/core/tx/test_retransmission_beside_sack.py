@@ -16,7 +16,7 @@ def t3_deadline(end: End) -> float:
 
 
 def test_a_full_sized_retransmission_does_not_wait_for_the_delayed_sack() -> None:
-    pair = established_pair()
+    pair = established_pair(sack_delay=0.2)
     z_sends(pair, b"the first is acknowledged at once")
     pair.run()
     # A -> DATA -> lost
