@@ -14,6 +14,8 @@ from typing import Any, Final, final
 import trio
 from trio.lowlevel import checkpoint, enable_ki_protection
 
+from ._answer import Answer
+from ._buffered_channel import BufferedChannel
 from ._capture import PacketCapture
 from ._core.association import Association as CoreAssociation
 from ._core.capabilities import Capabilities
@@ -58,8 +60,7 @@ from ._errors import Ending, ending_of
 from ._event_queue import EventQueue
 from ._message_channel import MessageChannel
 from ._packet_log import LOGGER as PACKET_LOGGER, PacketLog
-from ._receipt import Receipt, SendKeywords, options_of
-from ._round_trip import Answer
+from ._receipt import Receipt, Wishes
 from ._tap import PacketTap, TappedTransport
 from ._transport import DatagramTransport, plain_address
 
@@ -131,7 +132,7 @@ class Association(trio.abc.AsyncResource):
         self._touched = self._driver.touched
 
         self._capabilities = core.capabilities
-        self._round_trip = Answer()
+        self._round_trip = Answer[float]()
         self._settled = trio.Event()
         self._closed = trio.Event()
         self._up = False
@@ -335,8 +336,8 @@ class Association(trio.abc.AsyncResource):
             answer = self._round_trip
             with trio.move_on_after(self._core.rto.rto):
                 await answer.wait()
-            if answer.round_trip is not None:
-                return answer.round_trip
+            if answer.value is not None:
+                return answer.value
 
     @enable_ki_protection
     def path_changed(self) -> None:
@@ -452,29 +453,27 @@ class Association(trio.abc.AsyncResource):
         self._driver.queued(now)
 
     def _send_with(
-        self, stream_id: int, value: bytes | str, keywords: SendKeywords, since: float | None
+        self, stream_id: int, value: bytes | str, wishes: Wishes, since: float | None
     ) -> None:
         """A message with wishes of its own."""
         assert self._channels is not None
-        receipt = keywords.get("receipt")
-        if receipt is not None:
-            receipt._check_unused()
+        now = trio.current_time()
         self._channels.send(
             stream_id,
             value,
-            ordered=keywords.get("ordered"),
-            options=options_of(keywords),
-            context=receipt,
+            ordered=wishes.ordered,
+            options=wishes.options,
+            context=wishes.receipt,
             since=since,
-            now=trio.current_time(),
+            now=now,
         )
-        self._sent(receipt)
+        self._sent(wishes.receipt, now)
 
-    def _sent(self, receipt: Receipt | None) -> None:
+    def _sent(self, receipt: Receipt | None, now: float) -> None:
         if receipt is not None:
             receipt._used = True
         self._has_sent = True
-        self._ring()
+        self._driver.queued(now)
 
     def _make_room(
         self, size: int, discard_priority: int | None, stream_id: int | None = None
@@ -540,21 +539,19 @@ class Association(trio.abc.AsyncResource):
             self._channels.discard(channel.id, now=now)
             self._touched(now)
 
-    def _send_message(self, message: Message, keywords: SendKeywords, since: float | None) -> None:
-        receipt = keywords.get("receipt")
-        if receipt is not None:
-            receipt._check_unused()
+    def _send_message(self, message: Message, wishes: Wishes, since: float | None) -> None:
+        now = trio.current_time()
         self._core.send(
             message.stream_id,
             message.payload,
             ppid=message.ppid,
-            unordered=not keywords.get("ordered", not message.unordered),
-            options=options_of(keywords) if keywords else None,
-            context=receipt,
+            unordered=message.unordered if wishes.ordered is None else not wishes.ordered,
+            options=wishes.options,
+            context=wishes.receipt,
             since=since,
-            now=trio.current_time(),
+            now=now,
         )
-        self._sent(receipt)
+        self._sent(wishes.receipt, now)
 
     def _watch_total(self) -> None:
         """Wake senders of plain messages when the send queue is down at their low-water mark."""
@@ -592,7 +589,7 @@ class Association(trio.abc.AsyncResource):
 
     def _on_round_trip(self, event: RoundTripMeasured) -> None:
         self._round_trip.settle(event.round_trip)
-        self._round_trip = Answer()
+        self._round_trip = Answer[float]()
         self._on_notable(event)
 
     def _on_streams_changed(self, event: StreamsChanged) -> None:
@@ -606,10 +603,15 @@ class Association(trio.abc.AsyncResource):
     def _on_restarted(self, event: AssociationRestarted) -> None:
         self._on_notable(event)
         self.messages._room_again()
+        self.messages._all_delivered(False)
 
     def _on_peer_shutdown(self, event: PeerShutdown) -> None:
         # Its data was all delivered before (RFC 9260 §9.2), and of ours it takes nothing new.
         self._on_notable(event)
+        channels: list[BufferedChannel[Any, Any]] = [self.messages, *self._open_channels.values()]
+        for channel in channels:
+            if not channel._undelivered():  # as it says with the same words
+                channel._all_delivered(True)
         self._end_everything(Ending(self, "the peer shut the association down"))
 
     def _on_closed(self, event: AssociationClosed) -> None:
@@ -648,7 +650,7 @@ class Association(trio.abc.AsyncResource):
 
     def _on_stream_delivered(self, event: StreamDelivered) -> None:
         if (channel := self._open_channels.get(event.stream_id)) is not None:
-            channel._all_delivered()
+            channel._all_delivered(True)
 
     def _on_outcome(self, event: MessageOutcome) -> None:
         event.context._settle(event.outcome)
@@ -695,7 +697,7 @@ class Association(trio.abc.AsyncResource):
 
     def _on_drained(self, event: SendBufferDrained) -> None:
         self._has_sent = False
-        self.messages._all_delivered()
+        self.messages._all_delivered(True)
 
     def _ignore(self, event: object) -> None:
         """Nothing that the shell's users are told of."""

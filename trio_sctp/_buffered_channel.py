@@ -22,12 +22,13 @@ from trio.lowlevel import (
     enable_ki_protection,
 )
 
+from ._answer import Answer
 from ._core.errors import LocalProtocolError
+from ._receipt import NO_WISHES, SendKeywords, Wishes, wishes_of
 
 if TYPE_CHECKING:
     from ._association import Association
     from ._errors import Ending
-    from ._receipt import SendKeywords
 
 __all__ = ["DEFAULT_HIGH_WATER", "DEFAULT_LOW_WATER", "BufferedChannel", "Inbox"]
 
@@ -118,16 +119,6 @@ class Inbox(Generic[ItemT]):
             self._send.close()
 
 
-class _Delivery:
-    """Who waits until all that was sent on a channel is delivered."""
-
-    __slots__ = ("done", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting = ParkingLot()
-        self.done = False
-
-
 class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
     """A channel whose two ends are an inbox and the core's send queue.
 
@@ -152,7 +143,7 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
         self._room: ParkingLot | None = None
         self._waking = False
         """A task was woken and has not run yet: one at a time, so that they keep their order."""
-        self._delivery: _Delivery | None = None
+        self._delivery: Answer[bool] | None = None
         self._closed = False
         """Closed at this end."""
         self._ending: Ending | None = None
@@ -171,7 +162,7 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
         """Bytes of messages that the peer has not wholly acknowledged, sent or not."""
 
     @abstractmethod
-    def _put(self, value: T, keywords: SendKeywords, since: float | None = None) -> None:
+    def _put(self, value: T, wishes: Wishes, since: float | None = None) -> None:
         """Give a message to the core.  `LocalProtocolError` or `TypeError` if it cannot be sent.
 
         ``since``: when `send` was called, if it had to wait.
@@ -183,7 +174,7 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
 
     @abstractmethod
     def _watch_delivery(self) -> None:
-        """See to it that `_all_delivered` is called when nothing is undelivered."""
+        """See to it that ``_all_delivered(True)`` is called when nothing is undelivered."""
 
     @abstractmethod
     def _got(self, item: ItemT) -> T:
@@ -228,13 +219,13 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
     @enable_ki_protection
     def send_nowait(self, value: T, **keywords: Unpack[SendKeywords]) -> None:
         """As `send`, but raises `trio.WouldBlock` instead of waiting."""
-        if self._closed or self._ending is not None:
-            raise self._why_no_sending()
+        self._check_can_send()
+        wishes = wishes_of(keywords) if keywords else NO_WISHES
         if (
-            self._room or self._waking or self._unsent() >= self._high_water
-        ) and not self._others_make_room(keywords):
+            self._unsent() >= self._high_water or self._room or self._waking
+        ) and not self._others_make_room(wishes):
             raise trio.WouldBlock
-        self._put(value, keywords)
+        self._put(value, wishes)
 
     @enable_ki_protection
     async def send(self, value: T, **keywords: Unpack[SendKeywords]) -> None:
@@ -262,44 +253,44 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
         began = trio.current_time()
         await self._wait_for_room()
         try:
-            self._put(value, keywords, began)
+            self._put(value, wishes_of(keywords), began)
         finally:
             self._pass_on()
 
-    def _others_make_room(self, keywords: SendKeywords) -> bool:
+    def _others_make_room(self, wishes: Wishes) -> bool:
         """RFC 7496 §3.2: less important messages that wait are given up."""
-        if self._room or self._waking:
+        if self._room or self._waking:  # somebody else is waiting already
             return False
-        self._drop_less_important(
-            self._unsent() - self._high_water + 1, keywords.get("discard_priority")
-        )
+        priority = None if wishes.options is None else wishes.options.discard_priority
+        self._drop_less_important(self._unsent() - self._high_water + 1, priority)
         return self._unsent() < self._high_water
 
     @enable_ki_protection
     async def wait_delivered(self) -> None:
         """Wait until all that was sent here was acknowledged by the peer's SCTP, or given up.
 
-        Raises `trio.ClosedResourceError` if this end is closed, and the association's error (or
-        `trio.BrokenResourceError`, if the peer has closed) if it ends before that.
+        What is sent here meanwhile counts, too.  Raises `trio.ClosedResourceError` if this end is
+        closed, and the association's error (or `trio.BrokenResourceError`, if the peer has closed
+        or begun anew) if that comes first.
         """
         await checkpoint()
         self._check_can_send()
-        while self._undelivered():
-            if self._delivery is None:
-                self._delivery = _Delivery()
-                self._watch_delivery()
-            delivery = self._delivery
-            await delivery.waiting.park()
-            if delivery.done:
-                return
+        if not self._undelivered():
+            return
+        if self._delivery is None:
+            self._delivery = Answer()
+            self._watch_delivery()
+        delivery = self._delivery
+        await delivery.wait()
+        if not delivery.value:
             self._check_can_send()
+            raise trio.BrokenResourceError(f"{self!r}: the peer began anew without what was sent")
 
-    def _all_delivered(self, done: bool = True) -> None:
-        """The core says that nothing is undelivered, or nobody will ever know."""
+    def _all_delivered(self, delivered: bool) -> None:
+        """The core says that nothing is undelivered, or (False) nobody will ever know."""
         if self._delivery is not None:
             delivery, self._delivery = self._delivery, None
-            delivery.done = done
-            delivery.waiting.unpark_all()
+            delivery.settle(delivered)
 
     def set_water_marks(self, *, high: int, low: int | None = None) -> None:
         """Let `send` wait from ``high`` unsent bytes on, until no more than ``low`` (``high //
@@ -364,7 +355,7 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
         self._inbox.end(ending)
         if self._room:
             self._room.unpark_all()
-        self._all_delivered(done=False)
+        self._all_delivered(False)
 
     def _close_here(self) -> list[ItemT]:
         """Close it here; what was not received is returned, to be accounted for."""
@@ -372,5 +363,5 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
         left = self._inbox.close()
         if self._room:
             self._room.unpark_all()
-        self._all_delivered(done=False)
+        self._all_delivered(False)
         return left

@@ -20,10 +20,10 @@ from ._buffered_channel import BufferedChannel
 from ._core.data_channels import Channel, ChannelMessage
 from ._core.errors import LocalProtocolError
 from ._errors import Ending
+from ._receipt import NO_WISHES, Wishes
 
 if TYPE_CHECKING:
     from ._association import Association
-    from ._receipt import SendKeywords
 
 __all__ = ["ChannelListener", "ChannelStatistics", "DataChannel", "DataChannelStream"]
 
@@ -163,11 +163,11 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
 
     # -- sending and receiving
 
-    def _put(self, value: Content, keywords: SendKeywords, since: float | None = None) -> None:
+    def _put(self, value: Content, wishes: Wishes, since: float | None = None) -> None:
         if value.__class__ is not bytes and value.__class__ is not str:
             value = _as_content(value)
-        if keywords or since is not None:
-            self._association._send_with(self.id, value, keywords, since)
+        if wishes is not NO_WISHES or since is not None:
+            self._association._send_with(self.id, value, wishes, since)
         else:
             self._association._send(self.id, value)
 

@@ -16,7 +16,7 @@ from ._buffered_channel import BufferedChannel
 from ._core.events import Message
 
 if TYPE_CHECKING:
-    from ._receipt import SendKeywords
+    from ._receipt import Wishes
 
 __all__ = ["MessageChannel"]
 
@@ -41,8 +41,8 @@ class MessageChannel(BufferedChannel[Message, Message]):
     def _undelivered(self) -> int:
         return self._association._core.total_undelivered_bytes
 
-    def _put(self, value: Message, keywords: SendKeywords, since: float | None = None) -> None:
-        self._association._send_message(value, keywords, since)
+    def _put(self, value: Message, wishes: Wishes, since: float | None = None) -> None:
+        self._association._send_message(value, wishes, since)
 
     def _watch_delivery(self) -> None:
         """`SendBufferDrained` comes without being asked for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, TypedDict, final
+from typing import Final, NamedTuple, TypedDict, final
 
 import trio
 from trio.lowlevel import checkpoint
@@ -56,10 +56,6 @@ class Receipt:
         assert self.outcome is not None
         return self.outcome
 
-    def _check_unused(self) -> None:
-        if self._used:
-            raise LocalProtocolError("receipt: this one belongs to another message")
-
     def _settle(self, outcome: Outcome) -> None:
         self.outcome = outcome
         if self._settled is not None:
@@ -85,16 +81,34 @@ class SendKeywords(TypedDict, total=False):
     """Tells what becomes of it."""
 
 
-_LIMITS: Final = ("max_retransmits", "lifetime", "discard_priority")
+class Wishes(NamedTuple):
+    """The same keywords, checked."""
+
+    ordered: bool | None = None
+    options: SendOptions | None = None
+    """Instead of the channel's."""
+    receipt: Receipt | None = None
 
 
-def options_of(keywords: SendKeywords) -> SendOptions | None:
-    """The limits among the keywords; None if there are none.  `LocalProtocolError` for bad ones."""
-    for name in _LIMITS:
-        if name in keywords:
-            return SendOptions(
-                max_retransmits=keywords.get("max_retransmits"),
-                lifetime=keywords.get("lifetime"),
-                discard_priority=keywords.get("discard_priority"),
-            )
-    return None
+NO_WISHES: Final = Wishes()
+_LIMITS: Final = frozenset({"max_retransmits", "lifetime", "discard_priority"})
+_KNOWN: Final = SendKeywords.__annotations__.keys()
+
+
+def wishes_of(keywords: SendKeywords) -> Wishes:
+    """`LocalProtocolError` for values that are out of range or a receipt of another message."""
+    if not keywords:
+        return NO_WISHES
+    for name in keywords.keys() - _KNOWN:
+        raise TypeError(f"send() got an unexpected keyword argument {name!r}")
+    receipt = keywords.get("receipt")
+    if receipt is not None and receipt._used:
+        raise LocalProtocolError("receipt: this one belongs to another message")
+    options = None
+    if keywords.keys() & _LIMITS:
+        options = SendOptions(
+            max_retransmits=keywords.get("max_retransmits"),
+            lifetime=keywords.get("lifetime"),
+            discard_priority=keywords.get("discard_priority"),
+        )
+    return Wishes(keywords.get("ordered"), options, receipt)
