@@ -99,20 +99,37 @@ class EmulatedPair:
     def run_until(self, done: Callable[[], bool], *, within: float) -> None:
         """Let time pass until ``done``; `Stalled` if that does not come ``within`` seconds."""
         limit = self.now + within
-        for end in self.ends:
-            end.step(self.now)
+        self._step()
         while not done():
-            due = min(self._next(end) for end in self.ends)
+            due = self._due()
             if due > limit or due == math.inf:
                 raise Stalled(f"at {self.now} of {limit}, next at {due}")
-            self.now = max(self.now, due)
-            for end, other in ((self.a, self.z), (self.z, self.a)):
-                arrived = other.link.pop_due(self.now)
-                if arrived:
-                    end.receive(arrived, self.now)
-                if end.association.next_timeout() <= self.now:
-                    end.association.handle_timeout(now=self.now)
-                    end.step(self.now)
+            self._let_happen(due)
+
+    def run_to(self, time: float) -> None:
+        """Let everything happen until ``time``, and be there."""
+        self._step()
+        while (due := self._due()) <= time:
+            self._let_happen(due)
+        self.now = max(self.now, time)
+
+    def _step(self) -> None:
+        for end in self.ends:
+            end.step(self.now)
+
+    def _due(self) -> float:
+        return min(self._next(end) for end in self.ends)
+
+    def _let_happen(self, due: float) -> None:
+        """What is due at one time: packets arrive, timers expire."""
+        self.now = max(self.now, due)
+        for end, other in ((self.a, self.z), (self.z, self.a)):
+            arrived = other.link.pop_due(self.now)
+            if arrived:
+                end.receive(arrived, self.now)
+            if end.association.next_timeout() <= self.now:
+                end.association.handle_timeout(now=self.now)
+                end.step(self.now)
 
     @staticmethod
     def _next(end: EmulatedEnd) -> float:

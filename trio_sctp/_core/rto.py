@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from .config import Config
 
 __all__ = ["RetransmissionTimeout"]
@@ -37,8 +39,17 @@ class RetransmissionTimeout:
             self.rttvar = (1 - beta) * self.rttvar + beta * abs(self.srtt - rtt)
             self.srtt = (1 - alpha) * self.srtt + alpha * rtt
         self.rttvar = max(self.rttvar, _GRANULARITY)
-        # rules C6 and C7
-        self.rto = min(max(self.srtt + 4 * self.rttvar, config.rto_min), config.rto_max)
+        self.end_back_off()
+
+    @property
+    def longest(self) -> float:
+        """What a round trip is expected to take at most; infinite before one was measured."""
+        return math.inf if self.srtt is None else self.srtt + 4 * self.rttvar
+
+    def end_back_off(self) -> None:
+        """The RTO is again what follows from what was measured (rules C6 and C7)."""
+        if self.srtt is not None:
+            self.rto = min(max(self.longest, self._config.rto_min), self._config.rto_max)
 
     def back_off(self) -> None:
         """Double after an expiry (§6.3.3 rule E2)."""

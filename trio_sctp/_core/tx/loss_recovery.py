@@ -112,9 +112,9 @@ class LossRecovery(ABC):
         """A marked chunk goes out again; its `sent_at` is the time."""
         return
 
-    def probed(self, chunk: OutstandingChunk | None) -> None:
-        """A probe goes out: this chunk again, or new data."""
-        return
+    def probed(self, chunk: OutstandingChunk | None, now: float) -> bool:
+        """A probe goes out: this chunk again, or new data; True if it is the first in this silence."""
+        return True
 
     def all_marked(self) -> None:
         """All that was in flight was marked for retransmission: T3-rtx has expired, perhaps."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
+from ..._wire.data_chunks import IMMEDIATE
 from .gap_ranges import Range, above, subtract
 
 if TYPE_CHECKING:
@@ -74,6 +75,15 @@ class OutstandingChunk:
         self.retransmitted = False
         self.loss_counted = False
         """That it was lost had its effect (RFC 9260 §7.2.4 step 5), or it was given up and is not."""
+
+    @property
+    def asks_for_sack(self) -> bool:
+        """Its acknowledgement is not to be delayed (I bit)."""
+        return self.wire != b"" and self.wire[1] & IMMEDIATE != 0
+
+    def ask_for_sack(self) -> None:
+        wire = self.wire
+        self.wire = wire[:1] + bytes((wire[1] | IMMEDIATE,)) + wire[2:]
 
 
 class OutstandingData:

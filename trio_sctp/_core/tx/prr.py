@@ -3,8 +3,8 @@
 After a loss ssthresh is a part, half perhaps, of what is in flight.  To send nothing until so much has
 left the network would keep everybody waiting for half a round trip.  Instead, of each amount delivered
 the same part goes out again, so that at the end of the round trip ssthresh bytes are in flight.  Where
-losses have left less than that, it is refilled no faster than by slow start, and not faster than data
-is delivered while still more turns out to be lost.
+losses have left less than that, it is refilled no faster than by slow start, and while still more turns
+out to be lost, no faster than data is delivered.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ProportionalRateReduction:
         if flight_size > self._ssthresh:
             share = -(-self._delivered * self._ssthresh // self._flight_at_begin)
             return share - self._out
-        limit = self._delivered - self._out  # the Conservative Reduction Bound
+        limit = max(self._delivered - self._out, acked)
         if lossless:  # the Slow Start Reduction Bound
-            limit = max(limit, acked) + pmdcs
+            limit += pmdcs
         return min(self._ssthresh - flight_size, limit)

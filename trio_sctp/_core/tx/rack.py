@@ -2,7 +2,8 @@
 
 A chunk is lost if one that was sent later has arrived and it has not, for longer than packets are
 reordered on this path.  Unlike three miss indications that holds for retransmissions as well, for the
-last packets but one of a burst, and for peers that answer a whole batch with one SACK.
+last packets but one of a burst, and for peers that answer a whole batch with one SACK.  What a SACK has
+no room to report is not late, of course.
 
 Chunks are kept in the order of sending, never searched: those that were sent once are in the order of
 their TSNs, so a pointer follows them; those that were sent again are in a queue.  Both are left at the
@@ -15,7 +16,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..._wire.serial import unwrap32
 from .loss_recovery import LossRecovery, TimeoutAction
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Rack"]
 
+MAX_OFFSET: Final = 0xFFFF
+"""As far above the cumulative TSN ack as a gap ack block reaches (RFC 9260 §3.3.4)."""
+MANY_BLOCKS: Final = 100
+"""A SACK with as many gap ack blocks may have had no room for more, in a packet of 512 bytes."""
+MOST_TRUSTED: Final = 8
+"""Round trips of retransmissions that are believed in without one measured for certain."""
+
 
 class Rack(LossRecovery):
     """RACK, the tail loss probe and PRR, on one timer."""
@@ -36,6 +44,7 @@ class Rack(LossRecovery):
     __slots__ = (
         "_first_repeated",
         "_last_repeated",
+        "_measured",
         "_next_once",
         "_probe",
         "_progress_at",
@@ -45,6 +54,7 @@ class Rack(LossRecovery):
         "_rtt",
         "_sent_at",
         "_timeout_point",
+        "_trusted",
         "_tsn",
         "_waits_for_late",
         "_window",
@@ -56,6 +66,8 @@ class Rack(LossRecovery):
         self._window = ReorderingWindow()
         self._probe = TailLossProbe(rto)
         self._rtt = 0.0
+        self._measured = 0.0  # the last round trip that is certain
+        self._trusted = 0
         self._progress_at = 0.0  # when something was last acknowledged
         self._waits_for_late = False  # what the timer runs for; if not, for the end of a silence
         self.restart(data)
@@ -79,6 +91,7 @@ class Rack(LossRecovery):
 
     def path_changed(self) -> None:
         self._window.restart()
+        self._measured = 0.0
         self._probe.may_probe = True
 
     # -- SACKs -------------------------------------------------------------------------------------
@@ -101,6 +114,8 @@ class Rack(LossRecovery):
         ):  # all is well: everything has come in order, and what is in flight was sent later
             self._progress_at = now
             self._learn(newest, now)
+            if not self._probe.is_first:
+                self._end_silence()
             if data.flight_size:
                 self._await_silence(now)
             else:
@@ -114,8 +129,10 @@ class Rack(LossRecovery):
         if data.repeated_acked:
             newest = self._newest(newest, now)
         if newest is not None:
-            self._progress_at = now
             self._learn(newest, now)
+        if newest is not None or data.repeated_acked:
+            self._progress_at = now
+            self._end_silence()
         if data.reordered:
             self._window.reordering_seen = True
         if self._probe.has_repaired(data.cumulative_tsn_ack, duplicates):
@@ -133,15 +150,24 @@ class Rack(LossRecovery):
         if not newest.retransmitted:
             self._window.observe(rtt, now)
             self._probe.may_probe = True
+            self._measured = rtt
+            self._trusted = 0
+        elif rtt <= self._rto.longest and self._trusted < MOST_TRUSTED:
+            # Karn's rule: it may have been the first transmission that arrived.  But the time is what
+            # is to be expected of this one
+            self._trusted += 1
+            self._probe.may_probe = True
+            self._rto.end_back_off()
         if sent_at > self._sent_at or (sent_at == self._sent_at and newest.tsn > self._tsn):
             self._sent_at, self._tsn = sent_at, newest.tsn
 
     def _newest(self, newest: OutstandingChunk | None, now: float) -> OutstandingChunk | None:
         """The one that was sent last, of the newest that was sent once and those sent again.
 
-        One that was sent again a moment ago does not count: it was the first one that has arrived.
+        One that was sent again a moment ago does not count: what has arrived is what was sent before.
+        The shortest round trip does not tell that where a queue has filled up, the last one does.
         """
-        latest = now - self._window.min_rtt
+        latest = now - max(self._window.min_rtt, self._measured / 2)
         for chunk in self._data.repeated_acked:
             if chunk.sent_at <= latest and (
                 newest is None or (chunk.sent_at, chunk.tsn) > (newest.sent_at, newest.tsn)
@@ -177,8 +203,11 @@ class Rack(LossRecovery):
             return False
         recovering = self.exit_point is not None or self._timeout_point is not None
         wait = self._rtt + self._window.length(self._rto.srtt, recovering=recovering)
-        found, due = self._pass_once_sent(now, wait)
-        found_again, due_again = self._pass_repeated(now, wait)
+        highest = data.cumulative_tsn_ack + MAX_OFFSET
+        if len(data.gap_ranges) >= MANY_BLOCKS:
+            highest = min(highest, data.gap_ranges[-1][1])
+        found, due = self._pass_once_sent(now, wait, highest)
+        found_again, due_again = self._pass_repeated(now, wait, highest)
         due = min(due, due_again)
         if due != math.inf:
             self.timer.deadline = due
@@ -187,13 +216,16 @@ class Rack(LossRecovery):
             self._await_silence(now)
         return found or found_again
 
-    def _pass_once_sent(self, now: float, wait: float) -> tuple[bool, float]:
-        """Go on along the chunks that were sent once: whether any is lost, and when the next is."""
+    def _pass_once_sent(self, now: float, wait: float, highest: int) -> tuple[bool, float]:
+        """Go on along the chunks that were sent once: whether any is lost, and when the next is.
+
+        ``highest`` is the TSN up to which a SACK could have told of their arrival.
+        """
         data = self._data
         chunks, sent_at = data.chunks, self._sent_at
         tsn = max(self._next_once, data.cumulative_tsn_ack + 1)
         found, due = False, math.inf
-        while (chunk := chunks.get(tsn)) is not None:
+        while tsn <= highest and (chunk := chunks.get(tsn)) is not None:
             if _may_be_lost(chunk) and not chunk.retransmitted:
                 if chunk.sent_at > sent_at or (chunk.sent_at == sent_at and tsn > self._tsn):
                     break
@@ -206,7 +238,7 @@ class Rack(LossRecovery):
         self._next_once = tsn
         return found, due
 
-    def _pass_repeated(self, now: float, wait: float) -> tuple[bool, float]:
+    def _pass_repeated(self, now: float, wait: float, highest: int) -> tuple[bool, float]:
         """The same along those that were sent again."""
         repeated, acked = self._repeated, self._data.cumulative_tsn_ack
         newest = self._sent_at, self._tsn
@@ -214,7 +246,7 @@ class Rack(LossRecovery):
         while repeated:
             sent_at, tsn, chunk = repeated[0]
             if tsn > acked and chunk.sent_at == sent_at and _may_be_lost(chunk):
-                if (sent_at, tsn) > newest:
+                if (sent_at, tsn) > newest or tsn > highest:
                     break
                 if sent_at + wait > now:
                     return found, sent_at + wait
@@ -244,6 +276,7 @@ class Rack(LossRecovery):
         self._next_once = data.next_tsn
         self._timeout_point = data.next_tsn - 1
         self._probe.reset()
+        self._probe.answered()
         self._probe.may_probe = True
 
     # -- recovery ----------------------------------------------------------------------------------
@@ -277,6 +310,13 @@ class Rack(LossRecovery):
         if self.timer.deadline == math.inf:
             self._await_silence(now)
 
+    def _end_silence(self) -> None:
+        """Something was acknowledged: the time for another probe begins anew, and is shorter."""
+        if not self._probe.is_first:
+            self._probe.answered()
+            if not self._waits_for_late:
+                self.timer.stop()
+
     def _await_silence(self, now: float) -> None:
         """Run the timer for a probe.  It is not moved for each packet: when it expires, it is looked
         whether the silence was long enough.
@@ -289,9 +329,15 @@ class Rack(LossRecovery):
                 self.timer.deadline = max(due, now)
 
     def _probe_due(self) -> float | None:
-        if not self._data.flight_size or not self._probe.may_probe:
+        if not self._data.flight_size:
             return None
-        return self._probe.due_at(self._data, self.pmdcs, self.last_sent_at, self._progress_at)
+        last = self._data.chunks.get(self._data.next_tsn - 1)
+        if self._repeated and (last is None or self._repeated[-1][0] >= last.sent_at):
+            last = self._repeated[-1][2]
+        # a packet whose SACK was not asked for may be acknowledged with delay
+        delayed = self._data.flight_size <= self.pmdcs and (last is None or not last.asks_for_sack)
+        silent_since = self.last_sent_at, self._progress_at
+        return self._probe.due_at(*silent_since, self._measured, delayed=delayed)
 
     def handle_timeout(self, now: float) -> TimeoutAction:
         if self._waits_for_late:
@@ -303,8 +349,10 @@ class Rack(LossRecovery):
             return TimeoutAction.PROBE
         return TimeoutAction.NOTHING
 
-    def probed(self, chunk: OutstandingChunk | None) -> None:
-        self._probe.probed(chunk)
+    def probed(self, chunk: OutstandingChunk | None, now: float) -> bool:
+        is_first = self._probe.is_first
+        self._probe.probed(chunk, now)
+        return is_first
 
     def asks_for_sack(self, now: float) -> bool:
         return self._probe.asks_for_sack(now)

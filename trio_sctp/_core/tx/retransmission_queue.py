@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..._wire.chunks import Sack
-from ..._wire.data_chunks import IMMEDIATE
 from ..._wire.serial import MASK32, unwrap32
 from ..config import Config
 from .choices import make_controller, make_recovery
@@ -387,7 +386,11 @@ class RetransmissionQueue(Transmission):
         if self._one_packet_only:
             # what was sent after T3-rtx had expired is late itself.  It counts as lost: so there is
             # still only one packet in flight
-            self.mark_all_for_retransmission(now)
+            self.peer_rwnd += data.flight_payload  # §6.2.1 C
+            data.mark_all()
+            self._abandonment.give_up_lost(now)
+            if self._abandonment.active:
+                self._abandonment.advance(now)
         elif not data.marked_count and not self._has_new_data():
             chunk = data.last_repeatable(now)
             if chunk is None:
@@ -400,17 +403,18 @@ class RetransmissionQueue(Transmission):
             self._ask_for_sack()
         else:
             self._probes_with_new_data = True
-        recovery.probed(chunk)
         self.tail_loss_probes += 1
         self.allow_burst()
-        self._start_t3(now)
+        if recovery.probed(chunk, now):
+            self._start_t3(now)  # T3-rtx remains the last resort (RFC 8985 §7.3)
+        else:
+            recovery.arm(now)
 
     def _ask_for_sack(self) -> None:
         """The next retransmission is not to be acknowledged with delay (I bit)."""
         chunk = self._data.first_marked()
         if chunk is not None:
-            wire = chunk.wire
-            chunk.wire = wire[:1] + bytes((wire[1] | IMMEDIATE,)) + wire[2:]
+            chunk.ask_for_sack()
 
     def _has_new_data(self) -> bool:
         """There is something to send, and the peer has room for it."""

@@ -11,7 +11,8 @@ Other than in the RFC
   peer's delayed acknowledgement; where there was no such chunk, its longest delay is waited for;
 * silence during a recovery is probed, too: under heavy loss it is the rule that all of a small window
   or of its SACKs is lost;
-* after T3-rtx has expired there may be another probe, although no round trip was measured since.
+* as long as the silence lasts there is another probe after twice the time, and so on, as in QUIC (RFC
+  9002 §6.2), until T3-rtx expires; after that they begin again.
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from ..._wire.data_chunks import IMMEDIATE
 from ..._wire.serial import MASK32
 
 if TYPE_CHECKING:
     from ..rto import RetransmissionTimeout
-    from .outstanding_data import OutstandingChunk, OutstandingData
+    from .outstanding_data import OutstandingChunk
 
 __all__ = ["TailLossProbe"]
 
@@ -37,7 +37,7 @@ SHORTEST: Final = 0.01
 class TailLossProbe:
     """When a probe is due, and what became of the last one."""
 
-    __slots__ = ("_asked_at", "_rto", "may_probe", "repeated_tsn")
+    __slots__ = ("_asked_at", "_intervals", "_rto", "_sent_at", "may_probe", "repeated_tsn")
 
     def __init__(self, rto: RetransmissionTimeout) -> None:
         self._rto = rto
@@ -45,28 +45,47 @@ class TailLossProbe:
         self.repeated_tsn: int | None = None
         """TLP.end_seq of a retransmission that it is not known of whether it was needed."""
         self.may_probe = True
-        """§7.3: a round trip was measured, or T3-rtx has expired, since the last probe."""
+        """§7.3: a round trip was measured, or T3-rtx has expired, since the last series of probes."""
+        self._sent_at = 0.0  # the last one
+        self._intervals = 0  # how many of the shortest ones to wait after it; 0: the silence is new
+
+    @property
+    def is_first(self) -> bool:
+        """There was no probe yet since something was acknowledged."""
+        return not self._intervals
 
     def reset(self) -> None:
         """§7.1: a recovery begins; what the last probe did is of no interest any more."""
         self.repeated_tsn = None
 
+    def answered(self) -> None:
+        """Something was acknowledged: the silence is over."""
+        self._intervals = 0
+
     def due_at(
-        self, data: OutstandingData, pmdcs: int, last_sent_at: float, progress_at: float
+        self, last_sent_at: float, progress_at: float, rtt: float, *, delayed: bool
     ) -> float | None:
-        """When the silence has lasted long enough; None if that cannot be known yet."""
+        """When the silence has lasted long enough; None if that cannot be known yet.
+
+        ``rtt`` is the last round trip, and ``delayed`` says that the SACK may wait for another packet.
+        """
         srtt = self._rto.srtt
         if srtt is None:
             return None
+        srtt = max(srtt, rtt)  # a queue that fills up is not silence
+        if self._intervals:
+            return self._sent_at + self._intervals * max(1.5 * srtt, SHORTEST)
+        if not self.may_probe:
+            return None
         patience = min(max(srtt / 2, 4 * self._rto.rttvar), srtt)
         due = max(last_sent_at + max(srtt + patience, SHORTEST), progress_at + patience)
-        if data.flight_size <= pmdcs and not _asks(data.chunks.get(data.next_tsn - 1)):
-            due += MAX_ACK_DELAY  # one packet: its SACK may be delayed
-        return due
+        return due + MAX_ACK_DELAY if delayed else due
 
-    def probed(self, chunk: OutstandingChunk | None) -> None:
+    def probed(self, chunk: OutstandingChunk | None, now: float) -> None:
         """A probe goes out: this chunk again, or new data."""
         self.may_probe = False
+        self._sent_at = now
+        self._intervals = 2 * self._intervals or 2
         self.repeated_tsn = None if chunk is None else chunk.tsn
 
     def has_repaired(self, cumulative_tsn_ack: int, duplicates: Sequence[int]) -> bool:
@@ -88,8 +107,3 @@ class TailLossProbe:
             return False
         self._asked_at = now
         return True
-
-
-def _asks(chunk: OutstandingChunk | None) -> bool:
-    """Whether its SACK is not to be delayed."""
-    return chunk is not None and chunk.wire != b"" and chunk.wire[1] & IMMEDIATE != 0

@@ -5,13 +5,13 @@ pacing rate allow.  Between inputs the chunks that fill whole packets are made m
 
 A short message of a stream that has nothing else waiting does not have to wait for the windows of a
 transfer beside it: it may use the packet by which cwnd may be exceeded (§6.1 B), also while losses are
-repaired.
+repaired.  As long as there are such messages, all others leave that to them.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..._wire.data_chunks import (
     BEGINNING,
@@ -34,8 +34,12 @@ from .window_probe import ZeroWindowProbe
 
 if TYPE_CHECKING:
     from ..rto import RetransmissionTimeout
+    from .send_queue import OutgoingMessage
 
 __all__ = ["Transmission"]
+
+SPARING_TIME: Final = 1.0
+"""How long room is left for short messages after the last one that needed it, in seconds."""
 
 
 class Transmission:
@@ -54,6 +58,7 @@ class Transmission:
         "_probes_with_new_data",
         "_rto",
         "_send_queue",
+        "_spares_until",
         "_window_probe",
         "congestion",
         "pacer",
@@ -95,6 +100,7 @@ class Transmission:
         self._burst_is_over = True
         self._cwnd_was_full = False
         self._one_packet_only = False  # until something is acknowledged (§7.2.3)
+        self._spares_until = -math.inf
         self._probes_with_new_data = False  # a packet of it may go out whatever cwnd says
         self.allow_burst()
 
@@ -133,10 +139,13 @@ class Transmission:
         # rule B: one packet may exceed cwnd, hence this is asked once per packet
         flight_size, quota = data.flight_size, self.recovery.quota
         left = congestion.cwnd - flight_size if quota is None else quota
-        if left <= 0 and not flight_size:
-            left = 1  # no SACK will come that lets anything out
+        spare = 0
+        if not flight_size:
+            left = max(left, 1)  # no SACK will come that lets anything out
+        elif now < self._spares_until:
+            spare = min(self._pmdcs - 1, congestion.cwnd >> 2)
         alone = self._one_packet_only and flight_size > 0  # §7.2.3
-        full = left <= 0 or alone
+        full = left <= spare or alone
         if congestion.pacing_rate is not None and not self._pacing_allows(now):
             pass
         elif data.marked_count:
@@ -156,7 +165,7 @@ class Transmission:
                     self._add_new_data(chunks, room, now, left=left)
             elif flight_size < self._burst_limit:  # rule D
                 self._add_new_data(chunks, room, now)
-        self._cwnd_was_full = data.flight_size >= congestion.cwnd or (
+        self._cwnd_was_full = data.flight_size + spare >= congestion.cwnd or (
             self._one_packet_only and (data.marked_count or queue.unsent_bytes) > 0
         )
         all_is_sent = not (queue.unsent_bytes or data.marked_count)
@@ -195,7 +204,7 @@ class Transmission:
         queue.start_packet()
         while room > header_size and (message := queue.next_message()) is not None:
             size = len(message.payload) - message.offset
-            if short and (size > room - header_size or not queue.is_single(message)):
+            if short and not self._need_not_wait(message, size <= room - header_size, now):
                 break
             if size > room - header_size:
                 size = room - header_size
@@ -234,6 +243,13 @@ class Transmission:
             if self.t3_rtx.deadline == math.inf:  # §6.3.2 R1
                 self._start_t3(now)
 
+    def _need_not_wait(self, message: OutgoingMessage, fits: bool, now: float) -> bool:
+        """Whether a message may go out although the window is full."""
+        if not self._send_queue.is_single(message) or len(message.payload) >= self._pmdcs:
+            return False
+        self._spares_until = now + SPARING_TIME
+        return fits
+
     def full_chunks(self, room: int, limit: int, now: float) -> list[bytes]:
         """Up to ``limit`` further chunks of new data that fill ``room`` bytes of a packet each.
 
@@ -252,6 +268,7 @@ class Transmission:
             or self.shutdown_pending
             or self.recovery.quota is not None
             or self.congestion.watches_packets
+            or now < self._spares_until
             or size <= 0
         ):
             return wires

@@ -1,0 +1,105 @@
+"""One reliable channel over an emulated link in virtual time, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.support.emulated_pair import EmulatedPair
+from trio_sctp._core.association import State
+from trio_sctp._core.config import Config
+from trio_sctp._core.statistics import AssociationStatistics
+from trio_sctp.testing._emulated_link import LinkConditions
+
+__all__ = ["Transfer", "TransferResult"]
+
+MESSAGE = 16 * 1024
+
+
+@dataclass(frozen=True)
+class TransferResult:
+    """What a transfer has come to."""
+
+    seconds: float
+    """Of virtual time, from the first message on."""
+    delivered: int
+    """Bytes of user data."""
+    retransmitted: int
+    """Chunks that were sent again."""
+    needless: int
+    """Those of them, and of what the network repeats, that the receiver had already."""
+
+    @property
+    def mbit_per_second(self) -> float:
+        return self.delivered * 8 / self.seconds / 1e6
+
+
+class Transfer:
+    """``a`` sends messages to ``z`` on one ordered, reliable channel; only its data meets the link.
+
+    Acknowledgements go back with the same delay, and undisturbed unless ``back`` is given.
+    """
+
+    def __init__(
+        self,
+        conditions: LinkConditions,
+        config: Config,
+        *,
+        back: LinkConditions | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.pair = EmulatedPair(
+            LinkConditions(delay=conditions.delay),
+            config.replace(path_mtu_discovery=False),
+            seed=seed,
+        )
+        self.sender, self.receiver = self.pair.a.association, self.pair.z.association
+        self.sender.connect(now=0.0)
+        self.pair.run_until(lambda: self.receiver.state is State.ESTABLISHED, within=100.0)
+        self.stream_id = self.pair.a.channels.open(now=self.pair.now)
+        self.pair.run_to(self.pair.now + 4 * conditions.delay)
+        self.pair.a.link.conditions = conditions
+        if back is not None:
+            self.pair.z.link.conditions = back
+        self.began = self.pair.now
+        self._received_before = self.receiver.counters.messages_received
+        self.most_unsent = 4 * 1024 * 1024
+
+    def run_for(self, seconds: float) -> TransferResult:
+        """Send without end."""
+        pair = self.pair
+        pair.a.after_step = lambda _: self._refill()
+        self._refill()
+        pair.run_to(pair.now + seconds)
+        return self.result()
+
+    def run_bytes(self, size: int, *, within: float) -> TransferResult:
+        """Send so much and wait until all of it is acknowledged."""
+        for _ in range(-(-size // MESSAGE)):
+            self.pair.a.channels.send(self.stream_id, bytes(MESSAGE), now=self.pair.now)
+        self.pair.run_until(lambda: not self.sender.undelivered_messages, within=within)
+        return self.result()
+
+    def result(self) -> TransferResult:
+        """So far."""
+        count = self.receiver.counters.messages_received - self._received_before
+        return TransferResult(
+            self.pair.now - self.began,
+            count * MESSAGE,
+            self.statistics.retransmitted_chunks,
+            self.receiver.statistics().duplicate_tsns,
+        )
+
+    @property
+    def statistics(self) -> AssociationStatistics:
+        """The sender's."""
+        return self.sender.statistics()
+
+    def _refill(self) -> None:
+        sender, send = self.sender, self.pair.a.channels.send
+        if sender.total_unsent_bytes < self.most_unsent // 2:
+            self.pair.z.received.clear()
+            while sender.total_unsent_bytes < self.most_unsent:
+                send(self.stream_id, _PAYLOAD, now=self.pair.now)
+
+
+_PAYLOAD = bytes(MESSAGE)
