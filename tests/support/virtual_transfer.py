@@ -8,9 +8,9 @@ from tests.support.emulated_pair import EmulatedPair
 from trio_sctp._core.association import State
 from trio_sctp._core.config import Config
 from trio_sctp._core.statistics import AssociationStatistics
-from trio_sctp.testing._emulated_link import LinkConditions
+from trio_sctp.testing._emulated_link import EmulatedLink, LinkConditions
 
-__all__ = ["Transfer", "TransferResult"]
+__all__ = ["LossyTail", "PickyLink", "Transfer", "TransferResult"]
 
 MESSAGE = 16 * 1024
 
@@ -100,6 +100,51 @@ class Transfer:
             self.pair.z.received.clear()
             while sender.total_unsent_bytes < self.most_unsent:
                 send(self.stream_id, _PAYLOAD, now=self.pair.now)
+
+
+class PickyLink(EmulatedLink):
+    """Loses exactly the datagrams that it is told to."""
+
+    lost: frozenset[int] = frozenset()
+    """By number, counted from 1 on, as `statistics.sent` counts."""
+    lost_at = 0.0
+    """When the last one was."""
+
+    def push(self, datagram: bytes, now: float, *, fragment: bool = False) -> None:
+        if self.statistics.sent + 1 in self.lost:
+            self.statistics.sent += 1
+            self.statistics.lost += 1
+            self.lost_at = now
+        else:
+            super().push(datagram, now, fragment=fragment)
+
+
+class LossyTail:
+    """A path that has been in use; then a burst of packets goes out, and some are lost once."""
+
+    def __init__(self, config: Config, *, delay: float) -> None:
+        self.round_trip = 2 * delay
+        transfer = Transfer(LinkConditions(delay=delay), config)
+        self.pair, self.stream_id = transfer.pair, transfer.stream_id
+        self.link = self.pair.a.link = PickyLink(LinkConditions(delay=delay))
+        transfer.run_bytes(400_000, within=60.0)
+        self.pair.run_to(self.pair.now + 0.9)
+
+    def round_trips(self, packets: int, *lost: int) -> float:
+        """From when the last one that is lost was sent until all have arrived.
+
+        Those ``lost`` are counted from 1 on.
+        """
+        pair, began = self.pair, self.pair.now
+        before = self.link.statistics.sent
+        self.link.lost = frozenset(before + number for number in lost)
+        counters = pair.z.association.counters
+        wanted = counters.messages_received + packets
+        for _ in range(packets):
+            pair.a.channels.send(self.stream_id, bytes(1100), now=began)
+        pair.a.step(began)
+        pair.run_until(lambda: counters.messages_received == wanted, within=60.0)
+        return round((pair.now - self.link.lost_at) / self.round_trip, 6)
 
 
 _PAYLOAD = bytes(MESSAGE)

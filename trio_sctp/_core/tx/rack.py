@@ -66,7 +66,7 @@ class Rack(LossRecovery):
         self._window = ReorderingWindow()
         self._probe = TailLossProbe(rto)
         self._rtt = 0.0
-        self._measured = 0.0  # the last round trip that is certain
+        self._measured = 0.0  # the last round trip that is certain, and without delay at the peer
         self._trusted = 0
         self._progress_at = 0.0  # when something was last acknowledged
         self._waits_for_late = False  # what the timer runs for; if not, for the end of a silence
@@ -150,8 +150,9 @@ class Rack(LossRecovery):
         if not newest.retransmitted:
             self._window.observe(rtt, now)
             self._probe.may_probe = True
-            self._measured = rtt
             self._trusted = 0
+            if self._data.flight_size or newest.asks_for_sack:  # it was not acknowledged with delay
+                self._measured = rtt
         elif rtt <= self._rto.longest and self._trusted < MOST_TRUSTED:
             # Karn's rule: it may have been the first transmission that arrived.  But the time is what
             # is to be expected of this one
@@ -324,25 +325,30 @@ class Rack(LossRecovery):
         if self._waits_for_late or self.timer.deadline == math.inf:
             self._waits_for_late = False
             self.timer.deadline = math.inf
-            due = self._probe_due()
+            due = self._probe_due(delayed=False)
             if due is not None:
                 self.timer.deadline = max(due, now)
 
-    def _probe_due(self) -> float | None:
+    def _probe_due(self, *, delayed: bool) -> float | None:
         if not self._data.flight_size:
             return None
-        last = self._data.chunks.get(self._data.next_tsn - 1)
-        if self._repeated and (last is None or self._repeated[-1][0] >= last.sent_at):
-            last = self._repeated[-1][2]
-        # a packet whose SACK was not asked for may be acknowledged with delay
-        delayed = self._data.flight_size <= self.pmdcs and (last is None or not last.asks_for_sack)
         silent_since = self.last_sent_at, self._progress_at
         return self._probe.due_at(*silent_since, self._measured, delayed=delayed)
+
+    def _sack_may_be_delayed(self) -> bool:
+        """What is in flight is one packet, and its SACK was not asked for."""
+        data = self._data
+        if data.flight_size > self.pmdcs:
+            return False
+        last = data.chunks.get(data.next_tsn - 1)
+        if self._repeated and (last is None or self._repeated[-1][0] >= last.sent_at):
+            last = self._repeated[-1][2]
+        return last is None or not last.asks_for_sack
 
     def handle_timeout(self, now: float) -> TimeoutAction:
         if self._waits_for_late:
             return TimeoutAction.REPAIR if self._detect(now) else TimeoutAction.NOTHING
-        due = self._probe_due()
+        due = self._probe_due(delayed=self._sack_may_be_delayed())
         if due is not None and due > now:
             self.timer.deadline = due
         elif due is not None:

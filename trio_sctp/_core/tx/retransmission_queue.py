@@ -408,6 +408,7 @@ class RetransmissionQueue(Transmission):
         if recovery.probed(chunk, now):
             self._start_t3(now)  # T3-rtx remains the last resort (RFC 8985 §7.3)
         else:
+            self._probes_again = True
             recovery.arm(now)
 
     def _ask_for_sack(self) -> None:

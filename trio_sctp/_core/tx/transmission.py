@@ -55,6 +55,7 @@ class Transmission:
         "_least_fragment",
         "_one_packet_only",
         "_pmdcs",
+        "_probes_again",
         "_probes_with_new_data",
         "_rto",
         "_send_queue",
@@ -101,6 +102,7 @@ class Transmission:
         self._cwnd_was_full = False
         self._one_packet_only = False  # until something is acknowledged (§7.2.3)
         self._spares_until = -math.inf
+        self._probes_again = False  # the next retransmission is a further probe: T3-rtx goes on
         self._probes_with_new_data = False  # a packet of it may go out whatever cwnd says
         self.allow_burst()
 
@@ -314,12 +316,14 @@ class Transmission:
             self.recovery.repeated(chunk)
             self.retransmitted_chunks += 1
             self.peer_rwnd = max(0, self.peer_rwnd - chunk.payload_size)
-            if not self.t3_rtx.running or chunk.tsn == data.cumulative_tsn_ack + 1:
+            if not self.t3_rtx.running or (
+                chunk.tsn == data.cumulative_tsn_ack + 1 and not self._probes_again
+            ):
                 self._start_t3(now)  # §6.1, §7.2.4 step 4
             chunks.append(wire)
             room -= len(wire)
         if chunks:
-            self.recovery.packet_due = False
+            self.recovery.packet_due = self._probes_again = False
             self.recovery.last_sent_at = now
             self._sent(data.flight_size - flight_before, now)
         return chunks
