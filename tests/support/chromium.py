@@ -101,7 +101,8 @@ class Chromium:
         )
         return peer
 
-    async def be_called(self, endpoint: RtcEndpoint) -> RtcPeer:
+    async def be_called(self, endpoint: RtcEndpoint | RtcServer) -> RtcPeer:
+        """The page answers."""
         peer = await endpoint.offer()
         answer = await self.run(
             "await pc.setRemoteDescription({type: 'offer', sdp});"
