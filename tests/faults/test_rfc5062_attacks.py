@@ -345,7 +345,7 @@ def test_section_9_init_ack_is_small() -> None:
     assert len(answer) < 4.2 * len(packet.raw)
 
 
-@pytest.mark.parametrize("count", [1, 10, 250])
+@pytest.mark.parametrize("count", [1, 10, 120])
 def test_section_9_reports_in_an_init_ack_are_no_longer_than_what_they_report(count: int) -> None:
     server = Server()
     plain = c.Init(666, 100_000, 10, 10, 1)

@@ -33,6 +33,7 @@ __all__ = [
     "Pair",
     "check_association",
     "check_packet",
+    "check_packet_of",
     "established_pair",
     "name_of",
     "packet_to",
@@ -122,12 +123,17 @@ def packet_to(
 
 def check_packet(packet: Packet, path_mtu: int) -> None:
     """What RFC 9260 §3, §6.8 and §6.10 ask of every packet."""
-    chunks, names = packet.chunks, [name_of(chunk) for chunk in packet.chunks]
     assert checksum_ok(packet.raw)
+    check_packet_of(packet.raw, packet.chunks, path_mtu)
+
+
+def check_packet_of(packet: bytes, chunks: Sequence[c.Chunk], path_mtu: int) -> None:
+    """The same apart from the checksum, which a packet over DTLS may do without (RFC 9653)."""
+    names = [name_of(chunk) for chunk in chunks]
     assert chunks, "an empty packet"
     assert not any(isinstance(chunk, c.MalformedChunk) for chunk in chunks), names
-    assert len(packet.raw) <= path_mtu, f"{len(packet.raw)} bytes: {names}"
-    assert (packet.tag == 0) == ("INIT" in names), "the tag is 0 with INIT and only then"
+    assert len(packet) <= path_mtu, f"{len(packet)} bytes: {names}"
+    assert (decode_header(packet)[2] == 0) == ("INIT" in names), "the tag is 0 with INIT only"
     assert len(names) == 1 or not ALONE.intersection(names), names
     assert "COOKIE ECHO" not in names[1:], names
     assert "COOKIE ACK" not in names[1:], names

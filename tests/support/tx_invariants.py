@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from trio_sctp._core.path_mtu import MIN_PLPMTU
 from trio_sctp._core.tx.congestion_standard import StandardController
 from trio_sctp._core.tx.miss_indications import MissIndications
 from trio_sctp._core.tx.outstanding_data import ABANDONED, ACKED, IN_FLIGHT, MARKED
@@ -16,6 +17,8 @@ from trio_sctp._core.tx.send_queue import (
     SendQueue,
 )
 
+SMALLEST_PMDCS = MIN_PLPMTU - 12
+
 
 def check_invariants(queue: RetransmissionQueue) -> None:
     """Every counter equals what a recount says, and no window is out of its bounds."""
@@ -23,8 +26,9 @@ def check_invariants(queue: RetransmissionQueue) -> None:
     _check_messages(queue)
     check_send_queue(queue._send_queue)
     congestion = queue.congestion
-    assert congestion.cwnd >= congestion.pmdcs
-    assert congestion.ssthresh >= 4 * congestion.pmdcs
+    least = min(congestion.pmdcs, SMALLEST_PMDCS)  # the windows do not grow with the path MTU
+    assert congestion.cwnd >= least
+    assert congestion.ssthresh >= 4 * least
     if isinstance(congestion, StandardController):
         assert congestion.partial_bytes_acked >= 0
     assert queue.peer_rwnd >= 0
@@ -142,10 +146,14 @@ def check_send_queue(send_queue: SendQueue) -> None:
     """The send queue's own counters."""
     streams = send_queue._streams.values()
     for stream in streams:
+        assert stream.paused == (stream.stream_id in send_queue._paused)
         assert stream.abandoned_waiting == sum(m.abandoned for m in stream.messages)
         assert not (stream.messages and stream.messages[0].abandoned)
         waiting = [len(m.payload) - m.offset for m in stream.messages if not m.abandoned]
         assert all(waiting), "a message that was wholly sent still waits"
+        held = list(send_queue._held.get(stream.stream_id, ()))
+        assert not any(m.abandoned or m.offset for m in held)
+        waiting += [len(message.payload) for message in held]
         assert stream.unsent_bytes == sum(waiting)
         assert stream.undelivered_bytes >= stream.unsent_bytes
         assert 0 <= stream.next_ssn < 2**16
@@ -160,7 +168,9 @@ def check_send_queue(send_queue: SendQueue) -> None:
             assert message.offset == 0, "a message was begun before the one ahead of it"
     assert send_queue.unsent_bytes == sum(stream.unsent_bytes for stream in streams)
     waiting_messages = [m for stream in streams for m in stream.messages if not m.abandoned]
-    assert send_queue.message_count == sum(m.offset == 0 for m in waiting_messages)
+    assert send_queue._held_count == sum(map(len, send_queue._held.values()))
+    not_begun = sum(m.offset == 0 for m in waiting_messages)
+    assert send_queue.message_count == not_begun + send_queue._held_count
     begun = [m for m in waiting_messages if m.offset]
     if send_queue.interleaving:
         assert send_queue._begun_count == len(begun)

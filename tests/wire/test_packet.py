@@ -23,6 +23,7 @@ from trio_sctp._wire.chunks import (
 from trio_sctp._wire.crc32c import crc32c
 from trio_sctp._wire.packet import (
     COMMON_HEADER_SIZE,
+    MAX_CHUNKS,
     checksum_ok,
     decode_chunks,
     decode_header,
@@ -210,4 +211,9 @@ def test_a_heartbeat_comes_out_as_it_went_in() -> None:
 
 
 def test_a_packet_full_of_the_smallest_chunks() -> None:
-    assert decode_chunks(packet_of("0b000004" * 16381)) == [CookieAck()] * 16381
+    """No more of them are read than an honest packet has."""
+    assert decode_chunks(packet_of("0b000004" * MAX_CHUNKS)) == [CookieAck()] * MAX_CHUNKS
+    *read, rest = decode_chunks(packet_of("0b000004" * 16381))
+    assert read == [CookieAck()] * MAX_CHUNKS
+    assert isinstance(rest, MalformedChunk)
+    assert str(MAX_CHUNKS) in rest.reason

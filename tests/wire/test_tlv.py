@@ -7,6 +7,7 @@ from struct import Struct
 import pytest
 
 from trio_sctp._wire.tlv import (
+    MAX_TLVS,
     DecodeError,
     decode_tlvs,
     encode_chunk,
@@ -107,3 +108,10 @@ def test_fixed_fields() -> None:
         unpack_prefix(layout, b"\0\1\0")
     with pytest.raises(DecodeError):
         unpack_u16s(b"\0\1\0")
+
+
+def test_no_more_of_them_are_read_than_anybody_needs() -> None:
+    tlv = encode_tlv(0xC001, b"")
+    assert len(decode_tlvs(tlv * MAX_TLVS)) == MAX_TLVS
+    with pytest.raises(DecodeError, match=str(MAX_TLVS)):
+        decode_tlvs(tlv * (MAX_TLVS + 1))

@@ -27,7 +27,8 @@ __all__ = ["PacketBuilder"]
 SACK_LENGTH = 16  # one without gap ack blocks or duplicates
 SHUTDOWN_LENGTH = 8
 OWN_CHUNKS_LENGTH = SACK_LENGTH + SHUTDOWN_LENGTH + 4  # with COOKIE ACK: they may answer, too
-MAX_CONTROL_CHUNKS = 64  # answers that wait; what a peer asks for beyond that is dropped
+MAX_CONTROL_CHUNKS = 32  # answers that wait; what a peer asks for beyond that is dropped
+_TOO_MANY = "answer to too many chunks"
 
 
 class PacketBuilder:
@@ -94,7 +95,7 @@ class PacketBuilder:
         if len(self._control) >= MAX_CONTROL_CHUNKS or (
             len(chunk) > self.answer_room and self.answer_room < self.full_answer_room
         ):
-            self._counters.drop("answer to too many chunks")
+            self._counters.drop(_TOO_MANY)
             return
         self.answer_room -= len(chunk)
         self._control.append(chunk)
@@ -103,6 +104,9 @@ class PacketBuilder:
         """ERROR chunks, each cut down to what one packet carries."""
         room = self.control_mtu - COMMON_HEADER_SIZE - 8  # the chunk's and the cause's header
         for cause in causes:
+            if len(self._control) >= MAX_CONTROL_CHUNKS:  # do not make what will be dropped
+                self._counters.drop(_TOO_MANY)
+                continue
             if isinstance(cause, UnrecognizedChunkType) and len(cause.chunk) > room:
                 cause = UnrecognizedChunkType(cause.chunk[:room])
             self.add_answer(Error((cause,)).encode())

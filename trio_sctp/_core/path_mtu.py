@@ -57,6 +57,8 @@ COMMON_SIZES: Final = (
 """The IP packets of these and of what is tunnelled through them."""
 NONCE_LENGTH = 16
 _HEARTBEAT_LENGTH = 4 + 4 + NONCE_LENGTH
+_MAX_AWAITED: Final = 16
+"""Probes whose answer still counts, should it come late."""
 
 
 class DiscoveryState(enum.Enum):
@@ -242,6 +244,8 @@ class PathMtuDiscovery:
         nonce = self._rng.randbytes(NONCE_LENGTH)
         padding = self._probed_size - COMMON_HEADER_SIZE - _HEARTBEAT_LENGTH
         info = HeartbeatInfo(nonce if self.pads else nonce + bytes(padding)).encode()
+        if len(self._awaited) == _MAX_AWAITED:  # a peer may never answer, and yet stay for years
+            del self._awaited[next(iter(self._awaited))]
         self._awaited[info] = self._probed_size
         heartbeat = Heartbeat(info).encode()
         return [heartbeat, Pad(padding).encode()] if self.pads else [heartbeat]

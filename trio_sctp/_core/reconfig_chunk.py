@@ -32,6 +32,7 @@ REQUESTS: Final = (
     AddOutgoingStreams,
     AddIncomingStreams,
 )
+_MAX_REPORTS: Final = 8
 # RFC 6525 §3.1: what may be together in one chunk, as sorted parameter types
 _COMBINATIONS: Final = frozenset(
     {(13,), (14,), (13, 14), (15,), (17,), (18,), (17, 18), (16,), (13, 16), (16, 16)}
@@ -61,7 +62,7 @@ def _known(chunk: ReConfig, errors: list[ErrorCause], max_report: int) -> list[P
         if not isinstance(parameter, UnknownParameter):
             known.append(parameter)
             continue
-        if parameter.report:
+        if parameter.report and len(errors) < _MAX_REPORTS:
             errors.append(UnrecognizedParameters(parameter.encode()[:max_report]))
         if not parameter.continue_processing:
             break

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from .._wire.parameters import OutgoingSsnResetRequest, ReConfigResponse, ReConfigResult
 from .._wire.serial import MASK32, unwrap32
-from .reset_request import DeferredReset, ReceivingSide, response_to
+from .reset_request import MAX_STREAM_IDS, DeferredReset, ReceivingSide, response_to
 
 __all__ = ["IncomingResets"]
 
@@ -29,14 +29,16 @@ class IncomingResets:
 
     def receive(self, sn: int, request: OutgoingSsnResetRequest, streams: int) -> ReConfigResponse:
         """Answer a request of a peer that has so many streams."""
+        if len(request.stream_ids) > MAX_STREAM_IDS:
+            return response_to(sn, ReConfigResult.DENIED)
         stream_ids = tuple(dict.fromkeys(request.stream_ids))
         if stream_ids and max(stream_ids) >= streams:
             return response_to(sn, ReConfigResult.ERROR_WRONG_SSN)
         cumulative_tsn_ack = self._receiver.cumulative_tsn_ack
         last_tsn = unwrap32(request.last_tsn, cumulative_tsn_ack)
         if last_tsn > cumulative_tsn_ack or self._receiver.holds_back(last_tsn):
-            self._defer(sn, last_tsn, stream_ids)
-            return response_to(sn, ReConfigResult.IN_PROGRESS)
+            waits = self._defer(sn, last_tsn, stream_ids)
+            return response_to(sn, ReConfigResult.IN_PROGRESS if waits else ReConfigResult.DENIED)
         if self._performed_late != (last_tsn, stream_ids):
             self._performed_late = None
             self._on_incoming_reset(stream_ids)
@@ -69,12 +71,18 @@ class IncomingResets:
         self._performed_late = (deferred.last_tsn, deferred.stream_ids)
         return response_to(deferred.sn, ReConfigResult.SUCCESS_PERFORMED)
 
-    def _defer(self, sn: int, last_tsn: int, stream_ids: tuple[int, ...]) -> None:
-        """Enter deferred reset processing (E2); a new request takes over an older one."""
+    def _defer(self, sn: int, last_tsn: int, stream_ids: tuple[int, ...]) -> bool:
+        """Enter deferred reset processing (E2); a new request takes over an older one.
+
+        False: together they are too many.
+        """
         older = self.deferred
         if older is not None:
             last_tsn = max(last_tsn, older.last_tsn)
             both = older.stream_ids and stream_ids
             stream_ids = tuple(dict.fromkeys(older.stream_ids + stream_ids)) if both else ()
+            if len(stream_ids) > MAX_STREAM_IDS:
+                return False
         self.deferred = DeferredReset(sn, last_tsn, stream_ids)
         self._receiver.defer_reset(stream_ids, last_tsn)
+        return True

@@ -23,6 +23,7 @@ from .._wire.serial import MASK32
 from .errors import LocalProtocolError
 
 __all__ = [
+    "MAX_STREAM_IDS",
     "DeferredReset",
     "OwnParameter",
     "OwnRequest",
@@ -44,6 +45,9 @@ OwnParameter: TypeAlias = (
     | AddIncomingStreams
 )
 
+MAX_STREAM_IDS: Final = 736
+"""Streams in one request, of ours or of the peer: it bounds what a packet costs.  No packet of an
+Ethernet has room for more."""
 _SCAN: Final = 64
 """Streams that are not ready yet which one packet looks at; the next packet looks at others."""
 
@@ -55,10 +59,15 @@ class ResettableSendQueue(Protocol):
     def is_drained(self) -> bool: ...
     @property
     def is_between_messages(self) -> bool: ...
+    @property
+    def is_all_idle(self) -> bool: ...
     def is_idle(self, stream_id: int) -> bool: ...
     def pause(self, stream_id: int) -> None: ...
+    def pause_all(self) -> None: ...
     def reset_stream(self, stream_id: int) -> None: ...
+    def reset_all(self) -> None: ...
     def resume(self, stream_id: int) -> None: ...
+    def resume_all(self) -> None: ...
     def hold(self) -> None: ...
     def end_hold(self) -> None: ...
     def suspend(self) -> None: ...
@@ -165,9 +174,16 @@ class WaitingStreams:
     def add(self, stream_ids: tuple[int, ...]) -> None:
         self._ids.update(dict.fromkeys(stream_ids))
 
-    def remove(self, stream_id: int) -> bool:
-        """Whether it was waiting."""
+    def discard(self, stream_id: int) -> bool:
+        """A stream needs no reset any more.  Whether it was waiting."""
         return self._ids.pop(stream_id, stream_id) is None
+
+    def remove(self, stream_ids: tuple[int, ...]) -> None:
+        """These (none: all) are being reset."""
+        if not stream_ids:
+            self._ids.clear()
+        for stream_id in stream_ids:
+            self._ids.pop(stream_id, None)
 
     def take_ready(self, limit: int) -> tuple[int, ...]:
         """Up to `limit` streams on which nothing is left to send; they wait no more.

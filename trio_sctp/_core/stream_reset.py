@@ -12,7 +12,7 @@ What adding streams means stands in `reconfig_streams`, what a reset of all numb
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any, Final, TypeAlias
 
 from .._wire.chunks import ReConfig
@@ -34,6 +34,7 @@ from .reconfig_incoming import IncomingResets
 from .reconfig_streams import StreamCounts
 from .reconfig_tsn import TsnReset
 from .reset_request import (
+    MAX_STREAM_IDS,
     OwnParameter,
     OwnRequest,
     ReceivingSide,
@@ -53,8 +54,8 @@ _COMMON_HEADER_SIZE: Final = 12
 _OUTGOING_REQUEST_SIZE: Final = 20
 """A RE-CONFIG chunk with an Outgoing SSN Reset Request, without its stream ids."""
 _INCOMING_REQUEST_SIZE: Final = 12
-_MAX_RESPONSES: Final = 8
-"""RE-CONFIG chunks kept for sending: a peer that asks faster than that asks again."""
+_MAX_RESPONSES: Final = 3
+"""Answers kept for sending: a peer that asks faster than that is not heard until it asks again."""
 _NOTHING: Final[list[bytes]] = []
 
 _Answer: TypeAlias = ReConfigResponse | OwnParameter
@@ -173,7 +174,7 @@ class StreamReset:
 
     def withdraw_outgoing(self, stream_id: int) -> bool:
         """Not to reset a stream after all; False if the peer has been asked, or nobody has."""
-        return self._waiting.remove(stream_id)
+        return self._waiting.discard(stream_id)
 
     def request_incoming(self, stream_ids: Collection[int]) -> None:
         """Ask the peer to reset streams that it sends on (§5.1.3); none: all.
@@ -182,7 +183,7 @@ class StreamReset:
         """
         check_stream_ids("stream_ids", stream_ids, self.counts.inbound)
         ids = tuple(dict.fromkeys(stream_ids))
-        limit = (self._max_chunk - _INCOMING_REQUEST_SIZE) // 2
+        limit = min((self._max_chunk - _INCOMING_REQUEST_SIZE) // 2, MAX_STREAM_IDS)
         for begin in range(0, len(ids) or 1, limit):
             self._incoming_wanted[ids[begin : begin + limit]] = None
         self.pending = True
@@ -215,6 +216,8 @@ class StreamReset:
     def receive(self, chunk: ReConfig, now: float) -> bool:
         """Take a RE-CONFIG chunk (§5.2.1).  True: a SACK should go back with the answer."""
         self.answered = False
+        if len(self._responses) >= _MAX_RESPONSES:
+            return False
         self.data_advanced(now)
         parameters = parameters_of(chunk, self.errors, self._max_chunk - 8)
         if parameters is None:
@@ -319,7 +322,7 @@ class StreamReset:
     @property
     def _max_outgoing(self) -> int:
         """Stream ids in one Outgoing SSN Reset Request."""
-        return (self._max_chunk - _OUTGOING_REQUEST_SIZE) // 2
+        return min((self._max_chunk - _OUTGOING_REQUEST_SIZE) // 2, MAX_STREAM_IDS)
 
     def _make_next_request(self) -> None:
         """Make the next request of those that can be made now: one at a time (§5.1.1)."""
@@ -348,20 +351,18 @@ class StreamReset:
         return sn
 
     def _all_idle(self, stream_ids: tuple[int, ...]) -> bool:
-        is_idle = self._send_queue.is_idle
-        return all(is_idle(stream_id) for stream_id in self._outgoing(stream_ids))
-
-    def _outgoing(self, stream_ids: tuple[int, ...]) -> Iterable[int]:
-        return stream_ids or range(self.counts.outbound)
+        queue = self._send_queue
+        return all(map(queue.is_idle, stream_ids)) if stream_ids else queue.is_all_idle
 
     def _request_outgoing_reset(
         self, stream_ids: tuple[int, ...], response_sn: int | None = None
     ) -> OwnRequest:
         # RFC 6525 §5.1.2 A1: from here on nothing of these streams gets an SSN
-        pause = self._send_queue.pause
-        for stream_id in self._outgoing(stream_ids):
-            pause(stream_id)
-            self._waiting.remove(stream_id)
+        if not stream_ids:
+            self._send_queue.pause_all()
+        for stream_id in stream_ids:
+            self._send_queue.pause(stream_id)
+        self._waiting.remove(stream_ids)
         self._sender.streams_will_be_reset(stream_ids)
         sn = self._take_sn()
         answered = self._expected_sn - 1 if response_sn is None else response_sn
@@ -410,16 +411,19 @@ class StreamReset:
         if request.refusals > self._config.association_max_retrans:
             self._finish(request, response, now)
             return
+        patience = self._rto.rto
         if isinstance(request.parameter, SsnTsnResetRequest):
             self.tsn.put_off()
-            if self._goes_first and request.refusals == 1:
+            if not self._goes_first:
+                patience *= 2  # or both might ask at the same time for ever
+            elif request.refusals == 1:
                 # Resets by both ends have crossed and both were refused: this end's goes first.
                 request.renumber(self._take_sn())
                 self.timer.stop()
                 return
         request.busy = True
         request.due = False
-        self.timer.start(now, self._rto.rto)
+        self.timer.start(now, patience)
 
     def _finish(self, request: OwnRequest, response: ReConfigResponse | None, now: float) -> None:
         """A request of ours has its answer; None: that is a request of the peer."""
@@ -439,9 +443,11 @@ class StreamReset:
 
     def _finish_outgoing(self, stream_ids: tuple[int, ...], succeeded: bool) -> None:
         # §5.2.7 H4
-        end = self._send_queue.reset_stream if succeeded else self._send_queue.resume
-        for stream_id in self._outgoing(stream_ids):
-            end(stream_id)
+        queue = self._send_queue
+        if not stream_ids:
+            (queue.reset_all if succeeded else queue.resume_all)()
+        for stream_id in stream_ids:
+            (queue.reset_stream if succeeded else queue.resume)(stream_id)
         if succeeded:
             self._last_reset = (stream_ids, self._sender.next_tsn)
         self._on_outgoing_reset(stream_ids, succeeded)
@@ -523,6 +529,8 @@ class StreamReset:
     ) -> _Answer | None:
         """The peer wants us to reset streams we send on (§5.2.3)."""
         stream_ids = request.stream_ids
+        if len(stream_ids) > MAX_STREAM_IDS:
+            return response_to(sn, ReConfigResult.DENIED)
         if stream_ids and max(stream_ids) >= self.counts.outbound:
             return response_to(sn, ReConfigResult.ERROR_WRONG_SSN)
         if self._is_being_reset(stream_ids) or self._was_just_reset(stream_ids):
@@ -580,8 +588,7 @@ class StreamReset:
 
     def _respond(self, answers: list[_Answer]) -> None:
         """Queue one RE-CONFIG chunk with all the answers to one chunk (§5.2.1)."""
-        if len(self._responses) < _MAX_RESPONSES:
-            self._responses.append(ReConfig(tuple(answers)).encode())
+        self._responses.append(ReConfig(tuple(answers)).encode())
 
     def _update(self) -> None:
         self.pending = bool(

@@ -15,7 +15,7 @@ from itertools import chain
 from struct import Struct
 from typing import ClassVar, Final, Self
 
-from .tlv import PADDING, DecodeError, encode_chunk, pack_fields, unpack_prefix
+from .tlv import MAX_ENTRIES, PADDING, DecodeError, encode_chunk, pack_fields, unpack_prefix
 
 __all__ = [
     "BEGINNING",
@@ -59,6 +59,7 @@ _DATA_VALUE: Final = Struct(">IHHI")
 _I_DATA_VALUE: Final = Struct(">IHHII")
 _SACK_LAYOUT: Final = Struct(">BBHIIHH")
 _SACK_VALUE: Final = Struct(">IIHH")
+_MOST_OF_SACK: Final = 4 * MAX_ENTRIES
 _U32: Final = Struct(">I")
 _TWO_U16: Final = Struct(">HH")
 _STREAM_MID: Final = Struct(">HHI")
@@ -209,7 +210,8 @@ class Sack:
     """Selective Acknowledgement (SACK), RFC 9260 §3.3.4.
 
     Gap ack blocks are (start, end) offsets from the cumulative TSN ack, as the peer wrote them:
-    they may overlap, be out of order, or end before they start.
+    they may overlap, be out of order, or end before they start.  Of a longer list the first
+    MAX_ENTRIES are decoded: what is not reported there counts as not yet received.
     """
 
     type: ClassVar[int] = 3
@@ -243,8 +245,8 @@ class Sack:
         return cls(
             cumulative_tsn_ack,
             a_rwnd,
-            tuple(_TWO_U16.iter_unpack(value[12:end])),
-            tuple(chain.from_iterable(_U32.iter_unpack(value[end:]))),
+            tuple(_TWO_U16.iter_unpack(value[12 : min(end, 12 + _MOST_OF_SACK)])),
+            tuple(chain.from_iterable(_U32.iter_unpack(value[end : end + _MOST_OF_SACK]))),
         )
 
 
@@ -270,6 +272,8 @@ class ForwardTsn:
         (new_cumulative_tsn,) = unpack_prefix(_U32, value)
         if len(value) & 3:
             raise DecodeError("a FORWARD TSN ends within a stream entry")
+        if len(value) > 4 + 4 * MAX_ENTRIES:
+            raise DecodeError(f"a FORWARD TSN with more than {MAX_ENTRIES} streams")
         return cls(new_cumulative_tsn, tuple(_TWO_U16.iter_unpack(value[4:])))
 
 
@@ -295,5 +299,7 @@ class IForwardTsn:
         (new_cumulative_tsn,) = unpack_prefix(_U32, value)
         if len(value) & 7 != 4:
             raise DecodeError("an I-FORWARD-TSN ends within a stream entry")
+        if len(value) > 4 + 8 * MAX_ENTRIES:
+            raise DecodeError(f"an I-FORWARD-TSN with more than {MAX_ENTRIES} streams")
         entries = _STREAM_MID.iter_unpack(value[4:])
         return cls(new_cumulative_tsn, tuple([(sid, bool(u & 1), mid) for sid, u, mid in entries]))

@@ -18,6 +18,8 @@ from .tlv import DecodeError
 
 __all__ = [
     "COMMON_HEADER_SIZE",
+    "MAX_CHUNKS",
+    "MAX_CONTROL_OFFSET",
     "checksum_follows",
     "checksum_ok",
     "decode_chunks",
@@ -27,6 +29,11 @@ __all__ = [
     "header_crc",
 ]
 
+MAX_CHUNKS: Final = 128
+"""Chunks of a packet that are read.  It bounds what a packet costs, however large it is; one for an
+Ethernet has room for 73 DATA chunks."""
+MAX_CONTROL_OFFSET: Final = 16_384
+"""No control chunk is read that begins behind this: DATA comes last in a packet (RFC 9260 §6.10)."""
 COMMON_HEADER_SIZE: Final = 12
 """Bytes of a packet before its first chunk."""
 
@@ -40,6 +47,7 @@ _unpack_checksum = Struct("<I").unpack_from
 _unpack_data = DATA_LAYOUT.unpack_from
 _unpack_i_data = I_DATA_LAYOUT.unpack_from
 _unpack_chunk_header = Struct(">BBH").unpack_from
+_READ: Final = range(MAX_CHUNKS)
 _new_data = Data.__new__
 _new_i_data = IData.__new__
 
@@ -118,13 +126,15 @@ def checksum_follows(packet: bytes, crc: int) -> bool:
 def decode_chunks(packet: bytes) -> list[Chunk]:
     """Decode the chunks of a packet, in order; never raises, whatever the bytes are.
 
-    A malformed chunk gives a MalformedChunk, which is the last of the list.  The padding of the
-    last chunk may be missing.  Well-formed DATA and I-DATA are read here, everything else by its
-    class.
+    A malformed chunk gives a MalformedChunk, which is the last of the list, as does what goes
+    beyond MAX_CHUNKS or MAX_CONTROL_OFFSET.  The padding of the last chunk may be missing.
+    Well-formed DATA and I-DATA are read here, everything else by its class.
     """
     chunks: list[Chunk] = []
     offset, end = 12, len(packet)
-    while offset < end:
+    for _ in _READ:
+        if offset >= end:
+            return chunks
         kind = packet[offset]
         if kind == 0 and end - offset >= 16:
             _, flags, length, tsn, stream_id, ssn, ppid = _unpack_data(packet, offset)
@@ -160,6 +170,9 @@ def decode_chunks(packet: bytes) -> list[Chunk]:
                 continue
         chunk, offset = _decode_any(packet, offset, end)
         chunks.append(chunk)
+    if offset < end:
+        reason = f"more than {MAX_CHUNKS} chunks in a packet"
+        chunks.append(MalformedChunk(packet[offset], 0, reason, b""))
     return chunks
 
 
@@ -168,6 +181,10 @@ def _decode_any(packet: bytes, offset: int, end: int) -> tuple[Chunk, int]:
     if end - offset < 4:
         return MalformedChunk(0, 0, "a chunk header is cut short", packet[offset:]), end
     kind, flags, length = _unpack_chunk_header(packet, offset)
+    if offset > MAX_CONTROL_OFFSET:
+        return MalformedChunk(
+            kind, flags, f"a control chunk behind {MAX_CONTROL_OFFSET} bytes"
+        ), end
     value = packet[offset + 4 : offset + length]
     if length < 4:
         return MalformedChunk(kind, flags, f"chunk length {length}", packet[offset + 4 :]), end

@@ -13,7 +13,9 @@ from struct import Struct
 from typing import Any, Final
 
 __all__ = [
+    "MAX_ENTRIES",
     "MAX_LENGTH",
+    "MAX_TLVS",
     "PADDING",
     "DecodeError",
     "decode_tlvs",
@@ -29,6 +31,12 @@ __all__ = [
 
 MAX_LENGTH: Final = 0xFFFF
 """The largest length, header included, that a chunk, parameter or error cause can state."""
+
+MAX_TLVS: Final = 128
+"""Parameters in a chunk, or error causes, that are read: more are an attack on our time."""
+
+MAX_ENTRIES: Final = 1024
+"""Entries that are read of a list that a chunk may contain (gap ack blocks, duplicates, streams)."""
 
 PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
 """The padding that follows n bytes is `PADDING[n & 3]`."""
@@ -49,9 +57,9 @@ def decode_tlvs(data: bytes) -> list[tuple[int, bytes]]:
     """Split a sequence of parameters or error causes into (type, value) pairs (RFC 9260 §3.2.1).
 
     The padding after the last one may be missing.  Raises DecodeError for a length below four, a
-    value that goes beyond the end, or a rest too short to be a header.
+    value that goes beyond the end, a rest too short to be a header, or more than MAX_TLVS.
     """
-    found = []
+    found: list[tuple[int, bytes]] = []
     offset, end = 0, len(data)
     while offset < end:
         if end - offset < 4:
@@ -61,6 +69,8 @@ def decode_tlvs(data: bytes) -> list[tuple[int, bytes]]:
             raise DecodeError(f"parameter {kind:#06x} states length {length}")
         if length > end - offset:
             raise DecodeError(f"parameter {kind:#06x} goes beyond the end of what holds it")
+        if len(found) == MAX_TLVS:
+            raise DecodeError(f"more than {MAX_TLVS} parameters")
         found.append((kind, data[offset + 4 : offset + length]))
         offset += length + 3 & ~3
     return found
@@ -114,10 +124,14 @@ def pack_u16s(numbers: Sequence[int]) -> bytes:
 
 
 def unpack_u16s(data: bytes) -> tuple[int, ...]:
-    """Unpack a list of 16-bit numbers; DecodeError where its length is odd."""
+    """Unpack a list of 16-bit numbers; DecodeError where its length is odd.
+
+    Of a list that is too long there is one more than MAX_ENTRIES, so that this can be seen.
+    """
     if len(data) & 1:
         raise DecodeError("a list of 16-bit numbers has an odd length")
-    return tuple([number for (number,) in _U16.iter_unpack(data)])
+    count = min(len(data) >> 1, MAX_ENTRIES + 1)
+    return struct.unpack_from(f">{count}H", data)
 
 
 def unpack_exact(layout: Struct, value: bytes) -> tuple[Any, ...]:

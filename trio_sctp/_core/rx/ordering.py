@@ -64,7 +64,7 @@ class MessageOrdering(ABC):
         self._hold_after: int | None = None
         self._holding = False  # one of these two says that messages are to be held back
         self._held_back: list[tuple[Message, int, int]] = []
-        self._held_skips: list[tuple[int, int, int]] = []
+        self._held_skips: dict[int, tuple[int, int]] = {}  # stream id: the last one
 
     @abstractmethod
     def add(self, chunk: Any, tsn: int) -> str | None:
@@ -146,7 +146,7 @@ class MessageOrdering(ABC):
         ``tsn`` is what the peer has abandoned up to.
         """
         if self.holds_back(tsn):
-            self._held_skips.append((stream_id, sequence_number, tsn))
+            self._held_skips[stream_id] = sequence_number, tsn
             return
         expected = self._next(stream_id)
         ahead = (sequence_number - expected) & self.sequence_mask
@@ -157,10 +157,10 @@ class MessageOrdering(ABC):
         """Whether that number, as on the wire, was delivered or skipped."""
         half = self.sequence_mask >> 1
         ahead = (sequence_number - self._next(stream_id)) & self.sequence_mask
-        return ahead > half or any(
-            held == stream_id and (skipped - sequence_number) & self.sequence_mask <= half
-            for held, skipped, _ in self._held_skips
-        )
+        if ahead > half:
+            return True
+        held = self._held_skips.get(stream_id)
+        return held is not None and (held[0] - sequence_number) & self.sequence_mask <= half
 
     def _throw_away(self, message: Message) -> None:
         """Forget a message that was waiting."""
@@ -186,7 +186,8 @@ class MessageOrdering(ABC):
     def reset_streams(self, stream_ids: Collection[int]) -> None:
         """Expect number 0 next on these streams (none: on all); release what was held back."""
         if stream_ids or self._waiting:
-            for stream_id in stream_ids or list(self._expected):
+            used = self._expected.keys() & stream_ids if stream_ids else list(self._expected)
+            for stream_id in used:
                 self._reset(stream_id)
         else:
             self._expected.clear()
@@ -200,9 +201,9 @@ class MessageOrdering(ABC):
         for message, first_tsn, last_tsn in held_back:
             self._uncharge_waiting(message)
             self._finish(message, first_tsn, last_tsn)
-        held_skips, self._held_skips = self._held_skips, []
-        for skip in held_skips:
-            self._skip(*skip)
+        held_skips, self._held_skips = self._held_skips, {}
+        for stream_id, skip in held_skips.items():
+            self._skip(stream_id, *skip)
 
     def _reset(self, stream_id: int) -> None:
         """Begin an epoch: its numbers are those from the next multiple of the number space on.
@@ -210,10 +211,12 @@ class MessageOrdering(ABC):
         Messages that came early for the time after the reset wait under such numbers.  What waited
         for a turn of the time before is thrown away: all that could have preceded it has arrived.
         """
-        expected = self._expected.pop(stream_id, None)
+        expected = self._expected.pop(
+            stream_id
+        )  # otherwise nothing has gone by since the last reset
         heap = self._waiting.get(stream_id)
-        if expected is None or heap is None:
-            return  # nothing has gone by since the last reset, or nothing waits
+        if heap is None:
+            return
         mask = self.sequence_mask
         epoch = (expected + mask) & ~mask
         while heap and heap[0][0] < epoch:

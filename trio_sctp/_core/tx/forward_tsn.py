@@ -19,6 +19,7 @@ from typing import Final
 from ..._wire.chunks import ForwardTsn, IForwardTsn
 from ..._wire.packet import COMMON_HEADER_SIZE
 from ..._wire.serial import MASK32
+from ..._wire.tlv import MAX_ENTRIES
 from .outstanding_data import ABANDONED, ACKED, OutstandingChunk, OutstandingData
 
 __all__ = ["ForwardTsnSender"]
@@ -49,7 +50,8 @@ class ForwardTsnSender:
 
     def __init__(self, data: OutstandingData, path_mtu: int) -> None:
         """``path_mtu`` is the least that there will ever be."""
-        self._room = path_mtu - COMMON_HEADER_SIZE - _SACK_SIZE - _HEADER_SIZE
+        room = path_mtu - COMMON_HEADER_SIZE - _SACK_SIZE - _HEADER_SIZE
+        self._room = min(room, _ENTRY_SIZE * MAX_ENTRIES)  # a peer may read no more either
         self.restart(data)
 
     def restart(self, data: OutstandingData) -> None:

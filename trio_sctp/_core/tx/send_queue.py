@@ -29,6 +29,7 @@ __all__ = ["DEFAULT_PRIORITY", "OutboundStream", "OutgoingMessage", "SendQueue"]
 
 MAX_ORDERED_IN_WINDOW = 2**16 - 1  # RFC 9260 §6.1: messages of a stream that may be unacknowledged
 MAX_MIDS_IN_FLIGHT = 2**31 - 1  # RFC 8260 §2.1: the same of messages with MIDs
+_BY_TSN_RESET, _BY_STREAM_RESET = 1, 2  # who suspends everything
 DEFAULT_PRIORITY = 256
 """Of a stream that was given no other: "normal" in RFC 8831 §6.4."""
 
@@ -138,6 +139,7 @@ class SendQueue:
         "_held_count",
         "_holding",
         "_most_in_window",
+        "_paused",
         "_scheduler",
         "_scheduler_name",
         "_streams",
@@ -161,7 +163,9 @@ class SendQueue:
         self._schedule(scheduler, interleaving)
         self._held: dict[int, dict[OutgoingMessage, None]] = {}  # by stream, see `hold`
         self._held_count = 0
-        self._holding = self._suspended = False
+        self._holding = False
+        self._suspended = 0  # flags: nothing is begun as long as there is one
+        self._paused: set[int] = set()  # stream ids, those included of which nothing else is kept
         self.message_count = 0
         """Messages of which nothing was sent yet."""
         self.unacknowledged_messages = 0
@@ -418,7 +422,9 @@ class SendQueue:
         self._schedule(self._scheduler_name, self.interleaving)
         self._held = {}
         self._held_count = 0
-        self._holding = self._suspended = False
+        self._holding = False
+        self._suspended = 0
+        self._paused = set()
         self.message_count = self.unacknowledged_messages = 0
         self.unsent_bytes = 0
         self.drained.clear()
@@ -439,25 +445,49 @@ class SendQueue:
         stream = self._streams.get(stream_id)
         return stream is None or not stream.unsent_bytes
 
+    @property
+    def is_all_idle(self) -> bool:
+        """The same of all streams."""
+        return not self.unsent_bytes
+
     def pause(self, stream_id: int) -> None:
         """Begin no message of the stream: its reset is on its way."""
-        stream = self._stream(stream_id)
-        stream.paused = True
-        if stream.active and not stream.messages[0].offset:
-            self._deactivate(stream)
+        self._paused.add(stream_id)
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.paused = True
+            if stream.active and not stream.messages[0].offset:
+                self._deactivate(stream)
 
     def resume(self, stream_id: int) -> None:
         """Go on with the stream as it was."""
-        stream = self._stream(stream_id)
-        stream.paused = False
-        if stream.messages and not stream.active:
-            self._activate(stream)
-        self._forget_if_unused(stream)
+        self._paused.discard(stream_id)
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.paused = False
+            if stream.messages and not stream.active:
+                self._activate(stream)
+            self._forget_if_unused(stream)
 
     def reset_stream(self, stream_id: int) -> None:
         """The stream begins anew with stream sequence number or message identifiers 0."""
-        self._stream(stream_id).reset()
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.reset()
         self.resume(stream_id)
+
+    def pause_all(self) -> None:
+        """Begin no message at all: a reset of all streams is on its way."""
+        self._suspend(_BY_STREAM_RESET)
+
+    def resume_all(self) -> None:
+        """Go on with all streams as they were."""
+        self._end_suspension(_BY_STREAM_RESET)
+
+    def reset_all(self) -> None:
+        """As `reset_stream`, of all streams."""
+        self.reset_numbers()
+        self.resume_all()
 
     # -- new numbers for everything (RFC 6525 §5.1.4 and §5.2.4) ------------------------------------
 
@@ -477,13 +507,19 @@ class SendQueue:
 
     def suspend(self) -> None:
         """Begin no message until `end_suspension`; what was begun is finished."""
-        self._suspended = True
+        self._suspend(_BY_TSN_RESET)
+
+    def end_suspension(self) -> None:
+        self._end_suspension(_BY_TSN_RESET)
+
+    def _suspend(self, by: int) -> None:
+        self._suspended |= by
         for stream in self._streams.values():
             if stream.active and not stream.messages[0].offset:
                 self._deactivate(stream)
 
-    def end_suspension(self) -> None:
-        self._suspended = False
+    def _end_suspension(self, by: int) -> None:
+        self._suspended &= ~by
         for stream in self._streams.values():
             if stream.messages and not stream.active:
                 self._activate(stream)
@@ -574,6 +610,7 @@ class SendQueue:
         stream = self._streams.get(stream_id)
         if stream is None:
             self._streams[stream_id] = stream = OutboundStream(stream_id)
+            stream.paused = stream_id in self._paused
         return stream
 
     def _forget_if_unused(self, stream: OutboundStream) -> None:
@@ -584,7 +621,6 @@ class SendQueue:
             or stream.next_mid
             or stream.next_unordered_mid
             or stream.ordered_in_window
-            or stream.paused
             or stream.low_water >= 0
             or stream.priority != DEFAULT_PRIORITY
         ):

@@ -21,7 +21,7 @@ from ..._wire.data_chunks import (
     encode_data,
     encode_i_data,
 )
-from ..._wire.packet import COMMON_HEADER_SIZE
+from ..._wire.packet import COMMON_HEADER_SIZE, MAX_CHUNKS
 from ..._wire.serial import MASK32
 from ..config import Config
 from ..timer import Timer
@@ -40,6 +40,9 @@ __all__ = ["Transmission"]
 
 SPARING_TIME: Final = 1.0
 """How long room is left for short messages after the last one that needed it, in seconds."""
+
+# A peer that is as careful as we are reads no more of a packet, control chunks included.
+_MAX_BUNDLED = MAX_CHUNKS - 28
 
 
 class Transmission:
@@ -204,7 +207,11 @@ class Transmission:
         first_tsn, flight_before = data.next_tsn, data.flight_size
         header_size, interleaving = queue.header_size, queue.interleaving
         queue.start_packet()
-        while room > header_size and (message := queue.next_message()) is not None:
+        while (
+            room > header_size
+            and len(chunks) < _MAX_BUNDLED
+            and (message := queue.next_message()) is not None
+        ):
             size = len(message.payload) - message.offset
             if short and not self._need_not_wait(message, size <= room - header_size, now):
                 break
@@ -308,7 +315,7 @@ class Transmission:
         data = self._data
         chunks: list[bytes] = []
         flight_before, whole = data.flight_size, self._pmdcs
-        while (chunk := data.first_marked()) is not None:
+        while len(chunks) < _MAX_BUNDLED and (chunk := data.first_marked()) is not None:
             wire = chunk.wire
             if len(wire) > room and not (room >= whole and not chunks):
                 break  # a chunk made for a larger path MTU goes alone (§6.9)
