@@ -139,7 +139,7 @@ class Endpoint:
             self.counters.drop("wrong port")
         else:
             header = PacketHeader(source_port, destination_port, tag)
-            moved = self._moved(packet[:8], address) or known
+            moved = self._moved(packet[:8], address, now) or known
             return moved or self._greet(header, packet, address, now)
         return None
 
@@ -214,7 +214,7 @@ class Endpoint:
 
     # -- strangers ---------------------------------------------------------------------------------
 
-    def _moved(self, prefix: bytes, address: Address) -> Association | None:
+    def _moved(self, prefix: bytes, address: Address, now: float) -> Association | None:
         """RFC 6951 §5.4: the peer's UDP port has changed; its tag proves that it is the same."""
         association = self._by_prefix.get(prefix)
         if association is None or association.ended:
@@ -225,6 +225,7 @@ class Endpoint:
         if self._by_route.get(old) is association:  # unless another peer has taken its place
             del self._by_route[old]
         self._add(Route(address, old.port), association)
+        association.path_changed(now=now)  # RFC 9260 §7.2.5.2
         return association
 
     def _greet(
