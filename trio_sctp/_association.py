@@ -21,6 +21,7 @@ from ._core.association import Association as CoreAssociation
 from ._core.capabilities import Capabilities
 from ._core.config import Config
 from ._core.data_channels import (
+    WEBRTC_PPIDS,
     ChannelAccepted,
     ChannelClosed,
     ChannelClosing,
@@ -540,6 +541,8 @@ class Association(trio.abc.AsyncResource):
             self._touched(now)
 
     def _send_message(self, message: Message, wishes: Wishes, since: float | None) -> None:
+        if self._channels is not None:
+            self._check_plain(message)
         now = trio.current_time()
         self._core.send(
             message.stream_id,
@@ -552,6 +555,15 @@ class Association(trio.abc.AsyncResource):
             now=now,
         )
         self._sent(wishes.receipt, now)
+
+    def _check_plain(self, message: Message) -> None:
+        """Beside data channels: nothing that the peer would take for a part of one."""
+        if message.ppid in WEBRTC_PPIDS:
+            raise LocalProtocolError(f"ppid is {message.ppid}: that is for data channels")
+        if message.stream_id in self._open_channels:
+            raise LocalProtocolError(
+                f"stream_id is {message.stream_id}: a data channel is using it"
+            )
 
     def _watch_total(self) -> None:
         """Wake senders of plain messages when the send queue is down at their low-water mark."""

@@ -174,3 +174,26 @@ async def test_the_end_of_the_association_ends_the_messages(autojump_clock: Mock
         server.abort("over")
         with pytest.raises(AssociationAborted, match="over"):
             await client.messages.receive()
+
+
+async def test_plain_messages_beside_channels_are_not_taken_for_theirs(
+    autojump_clock: MockClock,
+) -> None:
+    """RFC 8832 §6: the PPIDs of WebRTC, and the streams of channels, are not for other messages."""
+    async with open_association_pair(plain_messages=True) as (client, server):
+        channel = client.open_channel()
+        for ppid in (50, 51, 53, 56, 57, 52, 54):
+            with pytest.raises(LocalProtocolError, match=f"ppid is {ppid}"):
+                await client.messages.send(Message(7, ppid, b"x"))
+        with pytest.raises(LocalProtocolError, match="stream_id is 0"):
+            await client.messages.send(Message(0, 0, b"x"))
+        await client.messages.send(Message(7, 0, b"x"))
+        assert (await server.messages.receive()).payload == b"x"
+        await channel.send("y")
+        assert await (await server.listen().accept()).receive() == "y"
+
+
+async def test_without_channels_every_ppid_is_the_programs(autojump_clock: MockClock) -> None:
+    async with open_association_pair(data_channels=False) as (client, server):
+        await client.messages.send(Message(0, 50, b"x"))
+        assert (await server.messages.receive())[:3] == (0, 50, b"x")

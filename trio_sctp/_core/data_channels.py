@@ -77,12 +77,14 @@ __all__ = [
     "ChannelOpened",
     "DataChannels",
     "MessageTooLargeError",
+    "WEBRTC_PPIDS",
 ]
 
 DEFAULT_MAX_MESSAGE_SIZE: Final = 65536
 """What a peer takes that has not said anything else (RFC 8841 §6.1)."""
 _USER_PPIDS: Final = frozenset({PPID_STRING, PPID_BINARY, PPID_STRING_EMPTY, PPID_BINARY_EMPTY})
-_WEBRTC_PPIDS: Final = _USER_PPIDS | {PPID_DCEP, PPID_BINARY_PARTIAL, PPID_STRING_PARTIAL}
+WEBRTC_PPIDS: Final = _USER_PPIDS | {PPID_DCEP, PPID_BINARY_PARTIAL, PPID_STRING_PARTIAL}
+"""What says that a message belongs to a data channel (RFC 8831 §8)."""
 _CHANNEL_TYPES: Final = frozenset(ChannelType)
 
 
@@ -388,7 +390,7 @@ class DataChannels:
 
     def _receive_without_channel(self, message: Message, now: float) -> Message | None:
         ppid = message.ppid
-        if ppid not in _WEBRTC_PPIDS:
+        if ppid not in WEBRTC_PPIDS:
             return message
         if ppid == PPID_DCEP:
             self._receive_opening(message, now)
