@@ -18,12 +18,13 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import bars, linearity, load, scale
-from tests.benchmarks.report import as_json, tables
+from tests.benchmarks import linearity, load, scale
+from tests.benchmarks.report import as_json, report
 from tests.benchmarks.runner import BenchmarkFailed, Measurement
 from tests.benchmarks.stacks import STACKS, open_stack
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
+LOAD_SECONDS = 5.0  # a message a second needs some
 PARTS = ("transfers", "scale", "load", "linearity")
 Results = dict[str, dict[str, list[Measurement]]]
 
@@ -71,34 +72,30 @@ def measure(workloads: list[Workload], names: list[str], runs: int) -> Results:
     return results
 
 
-def transfers(options: argparse.Namespace) -> dict[str, Any]:
-    workloads = [
-        dataclasses.replace(WORKLOADS[name], seconds=options.seconds)
-        for name in options.workloads.split(",")
-    ]
-    results = measure(workloads, options.stacks.split(","), options.runs)
-    print(tables(results, options.reference), end="\n\n")
-    return as_json(results)
+def measure_part(part: str, options: argparse.Namespace) -> dict[str, Any]:
+    if part == "transfers":
+        workloads = [
+            dataclasses.replace(WORKLOADS[name], seconds=options.seconds)
+            for name in options.workloads.split(",")
+        ]
+        return as_json(measure(workloads, options.stacks.split(","), options.runs))
+    if part == "linearity":
+        return dict(linearity.measure_all(options.runs))
+    if part == "scale":
+        idle = scale.measure_all(options.runs)
+        return {name: dataclasses.asdict(found) for name, found in idle.items()}
+    busy = load.measure_all(options.runs, max(options.seconds, LOAD_SECONDS))
+    return {name: dataclasses.asdict(found) for name, found in busy.items()}
 
 
 def main(arguments: list[str]) -> None:
     options = parse(arguments)
     results: dict[str, Any] = {"conditions": conditions()}
-    print(" · ".join(map(str, results["conditions"].values())), end="\n\n")
     for part in options.parts.split(","):
-        if part == "transfers":
-            results[part] = transfers(options)
-        elif part == "linearity":
-            results[part] = linearity.measure_all(options.runs)
-            print(linearity.table(results[part]), end="\n\n")
-        else:
-            module, more = (scale, ()) if part == "scale" else (load, (options.seconds,))
-            found = module.measure_all(options.runs, *more)
-            print(module.table(found), end="\n\n")
-            results[part] = {name: dataclasses.asdict(one) for name, one in found.items()}
+        results[part] = measure_part(part, options)
         if options.json:
             options.json.write_text(json.dumps(results, indent=1))
-    print(bars.table(bars.bars(results)))
+    print(report(results, options.reference))
 
 
 def conditions() -> dict[str, str]:

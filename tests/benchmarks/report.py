@@ -1,15 +1,26 @@
-"""Medians over runs as Markdown tables, each figure beside its ratio to one stack."""
+"""Results as Markdown: `python -m tests.benchmarks.report RESULTS.json [REFERENCE]`.
+
+Transfers are told by the medians of their runs, each figure beside its ratio to the stack REFERENCE if
+one is named.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
+from typing import Any
 
+from tests.benchmarks import bars, linearity, load, scale
 from tests.benchmarks.runner import Measurement
 
 Results = Mapping[str, Mapping[str, Sequence[Measurement]]]
 """workload -> stack -> one measurement a run"""
+Transfers = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""The same as `as_json` makes it."""
 
 COLUMNS = {
     "megabytes_per_second": ("MB/s", ".1f"),
@@ -34,10 +45,23 @@ def medians(runs: Sequence[Measurement]) -> dict[str, float]:
     return found
 
 
-def tables(results: Results, reference: str | None = None) -> str:
+def report(results: Mapping[str, Any], reference: str | None = None) -> str:
+    """All tables that there are results for, the bars last."""
+    parts = {
+        "transfers": lambda found: tables(found, reference),
+        "scale": lambda found: scale.table({k: scale.Scale(**v) for k, v in found.items()}),
+        "load": lambda found: load.table({k: load.Load(**v) for k, v in found.items()}),
+        "linearity": linearity.table,
+    }
+    conditions = " · ".join(map(str, results["conditions"].values()))
+    found = [f"{conditions}.", *(make(results[p]) for p, make in parts.items() if p in results)]
+    return "\n\n".join([*found, bars.table(bars.bars(dict(results)))])
+
+
+def tables(results: Transfers, reference: str | None = None) -> str:
     """One table a workload, with ratios to the stack `reference`."""
     return "\n\n".join(
-        _table(workload, {stack: medians(runs) for stack, runs in stacks.items()}, reference)
+        _table(workload, {stack: found["median"] for stack, found in stacks.items()}, reference)
         for workload, stacks in results.items()
     )
 
@@ -66,7 +90,7 @@ def _cell(name: str, figures: dict[str, float], base: dict[str, float]) -> str:
     return text
 
 
-def as_json(results: Results) -> dict[str, dict[str, object]]:
+def as_json(results: Results) -> dict[str, dict[str, Any]]:
     """Every measurement and the medians, for scripts."""
     return {
         workload: {
@@ -78,3 +102,7 @@ def as_json(results: Results) -> dict[str, dict[str, object]]:
         }
         for workload, stacks in results.items()
     }
+
+
+if __name__ == "__main__":
+    print(report(json.loads(Path(sys.argv[1]).read_text()), *sys.argv[2:]))

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,15 +96,18 @@ class UsrsctpStack:
 
 @contextmanager
 def process(command: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """A child that has to end by itself."""
+    """A child that has to end by itself, within a minute."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment
     ) as child:
+        patience = threading.Timer(TIME_LIMIT, child.kill)
+        patience.start()
         try:
             yield child
-            child.wait(timeout=TIME_LIMIT)
+            child.wait()
         finally:
+            patience.cancel()
             child.kill()
 
 

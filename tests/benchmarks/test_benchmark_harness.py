@@ -12,7 +12,7 @@ import pytest
 from tests.benchmarks import linearity, load, plots, scale
 from tests.benchmarks.__main__ import turns
 from tests.benchmarks.bars import bars, table
-from tests.benchmarks.report import as_json, medians, tables
+from tests.benchmarks.report import as_json, medians, report, tables
 from tests.benchmarks.runner import Measurement
 from tests.benchmarks.stacks import STACKS, open_stack
 from tests.benchmarks.workloads import WORKLOADS, round_trip_figures
@@ -138,17 +138,28 @@ def test_a_table_has_medians_and_ratios() -> None:
     results = {
         "bulk": {"ours": [measured(1.0), measured(50.0), measured(60.0)], "c": [measured(100.0)]}
     }
-    table = tables(results, "c").splitlines()
+    found = as_json(results)
+    table = tables(found, "c").splitlines()
     assert table[0].split("|")[1:3] == [" bulk ", " MB/s         "]
     assert " 50.0 (0.50x) " in table[2]
     assert " 100.0 " in table[3]
-    assert "RTT" not in tables(results)
+    assert "RTT" not in tables(found)
+
+
+def test_a_report_has_the_parts_that_were_measured() -> None:
+    results = {"conditions": {"python": "3.11"}, **results_of(("trio_sctp", "tcp"), 50.0)}
+    costs = dict.fromkeys(linearity.CASES, 1.0)
+    found = report({**results, "linearity": costs})
+    assert found.startswith("3.11.\n")
+    assert "| bulk-16k " in found
+    assert "| 5 % loss |" in found
+    assert "idle" not in found
+    assert "| round trip over a trio TCP stream's |" in found
 
 
 def test_the_json_keeps_every_run() -> None:
     runs = [measured(None, 3.0), measured(None, 1.0), measured(None, 2.0)]
     made = as_json({"ping": {"ours": runs}})["ping"]["ours"]
-    assert isinstance(made, dict)
     assert made["median"] == {"rtt_median_us": 2.0, "peak_mib": 10.0}
     assert len(made["runs"]) == 3
     assert medians([]) == {}

@@ -167,9 +167,10 @@ class PacketBuilder:
             bodies.append(b"".join(chunks))
             if has_data:
                 data_sent = True
-                if state in SENDING and not self._has_company(tcb):
+                queue = tcb.retransmission_queue
+                if queue.is_amid_messages and state in SENDING and not self._has_company(tcb):
                     room = self.path_mtu - COMMON_HEADER_SIZE
-                    bodies += tcb.retransmission_queue.full_chunks(room, limit - len(bodies), now)
+                    bodies += queue.full_chunks(room, limit - len(bodies), now)
         if data_sent:
             tcb.heartbeat.path_used_at = now
         return bodies

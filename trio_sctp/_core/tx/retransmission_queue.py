@@ -113,6 +113,11 @@ class RetransmissionQueue(Transmission):
         return not (self._data.chunks or self._send_queue.unsent_bytes)
 
     @property
+    def is_amid_messages(self) -> bool:
+        """A message was begun and more of it is to be sent: `full_chunks` may have some."""
+        return not self._send_queue.is_between_messages
+
+    @property
     def may_send(self) -> bool:
         """There is something to send, whether or not the windows allow it."""
         return (
