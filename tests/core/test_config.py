@@ -164,7 +164,7 @@ def test_a_refused_change_changes_nothing(changes: dict[str, Any]) -> None:
 
 
 def test_new_rto_bounds_hold_at_once() -> None:
-    pair = established_pair()
+    pair = established_pair(loss_recovery="rfc9260")
     pair.a.association.update_config(now=0.0, rto_min=0.05)
     pair.send(b"x")
     pair.run()
