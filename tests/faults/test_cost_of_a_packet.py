@@ -17,6 +17,8 @@ from tests.support.memory import measured
 from tests.support.worst_packets import ETHERNET, LARGEST, WORST_PACKETS, worst_packet
 from trio_sctp._wire import chunks as c
 
+pytestmark = pytest.mark.no_cover  # being traced costs more, and not the same for all code
+
 PLAIN_PACKETS = 60
 """As much as so many plain packets: on a machine that takes 60,000 of them a second, a millisecond."""
 
