@@ -301,9 +301,7 @@ async def test_the_peer_is_killed(c_peer: Path, idle: bool) -> None:
             await association.messages.send(Message(0, 51, b"is anybody there?"))
         with trio.fail_after(10), pytest.raises(AssociationLost):
             await association.messages.receive()
-        if not idle:
-            with pytest.raises(AssociationLost):
-                await association.aclose()
+        await association.aclose()  # a failure is told once
     ending = await ending_of(association)
     assert ending.reason is CloseReason.TIMED_OUT
     assert ending.undelivered_messages == (0 if idle else 1)

@@ -861,7 +861,7 @@ class Association:
             self.tcb.retransmission_queue.t3_rtx.start(now, self.rto.rto)
             return
         queue = self.tcb.retransmission_queue
-        flight_size = queue.flight_size
+        flight_size = queue.flight_size or queue.next_repeat_size  # all may have been found lost
         if queue.handle_t3_expiry(now):
             self.tcb.path_mtu_discovery.data_timed_out(queue.cumulative_tsn_ack, flight_size, now)
             self.follow_path_mtu()

@@ -118,6 +118,12 @@ class RetransmissionQueue(Transmission):
         return not self._send_queue.is_between_messages
 
     @property
+    def next_repeat_size(self) -> int:
+        """Bytes of the chunk that is to be sent again first; 0 if none is."""
+        chunk = self._data.first_marked()
+        return 0 if chunk is None else len(chunk.wire)
+
+    @property
     def may_send(self) -> bool:
         """There is something to send, whether or not the windows allow it."""
         return (
