@@ -38,6 +38,10 @@ QUIET_TURNS: Final = 2
 """Scheduler turns without new data after which a packet that is not full goes out."""
 FULL_ENOUGH: Final = 9000
 """Bytes of a packet that nothing is waited for to fill further, if it could be larger still."""
+BATCH_ENOUGH: Final = 64_000
+"""Bytes that nothing is waited for to add to: a call with segmentation offload takes few more."""
+MORE_TURNS: Final = 8
+"""Scheduler turns after which full packets go out although more could go with them."""
 PARTING_TIME: Final = 1.0
 """How long an ABORT or the last packet of a shutdown may take to be written, in seconds."""
 
@@ -186,26 +190,28 @@ class Driver:
         try:
             async for _ in self._queue:
                 if self._busy:
-                    await self._let_a_packet_fill()
+                    await self._let_a_batch_fill()
                 self._rung = self._stopping
                 await self._send_all()
                 self._busy = self._rung  # more has come while this was being sent
         finally:
             self._sender_finished.set()
 
-    async def _let_a_packet_fill(self) -> None:
+    async def _let_a_batch_fill(self) -> None:
         """Bundle what a busy program sends: wait for a full packet as long as more keeps coming.
 
         The wait is counted in turns of the scheduler and not in time: two turns without anything
-        new end it, and a program that sends now and then never waits at all.
+        new end it, and a program that sends now and then never waits at all.  A full packet waits
+        for more to go with it, too, for as many turns as messages of some KiB need to fill a batch.
         """
         core = self._core
-        full = min(core.path_mtu, FULL_ENOUGH)
-        unsent = quiet_turns = 0
-        while unsent < (now_unsent := core.total_unsent_bytes) < full or (
-            0 < now_unsent < full and quiet_turns < QUIET_TURNS
-        ):
+        packet = min(core.path_mtu, FULL_ENOUGH)
+        unsent = quiet_turns = more_turns = 0
+        while 0 < (now_unsent := core.total_unsent_bytes) < BATCH_ENOUGH:
             quiet_turns = 0 if now_unsent > unsent else quiet_turns + 1
+            more_turns += now_unsent >= packet
+            if quiet_turns > QUIET_TURNS or more_turns > MORE_TURNS:
+                return
             unsent = now_unsent
             await checkpoint()
 
@@ -218,9 +224,10 @@ class Driver:
             if self._left:
                 left, self._left = self._left, []
                 await self._write(left)
-            more = True
-            while more:
-                more = await self._send_batch()
+            while await self._send_batch():
+                if self._busy and self._core.total_unsent_bytes < BATCH_ENOUGH:
+                    self.ring()  # the rest goes with what is coming
+                    break
         finally:
             self._sending = False
 
