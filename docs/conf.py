@@ -10,7 +10,7 @@ copyright = f"2026, {author}"
 release = version = installed_version("trio-sctp")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "benchmark-results.md"]  # the latter is part of benchmarks.md
 html_theme = "furo"
 html_title = f"trio_sctp {version}"
 
