@@ -8,6 +8,7 @@ each peer, which does the handshake and then runs the handler.
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ __all__ = ["DtlsEndpoint", "DtlsServerStatistics", "serve_dtls"]
 
 DEFAULT_MAX_ASSOCIATIONS: Final = 10_000
 DEFAULT_MAX_HALF_OPEN: Final = 1000
+SETUP_TIMEOUT: Final = 60.0
+"""Seconds from the end of the DTLS handshake in which there has to be an association."""
 _HANDSHAKE_RECORD: Final = 22
 
 LOGGER = logging.getLogger("trio_sctp.serve_dtls")
@@ -79,7 +82,8 @@ async def serve_dtls(
     ``association.peer_certificate``.
 
     ``max_half_open`` bounds the handshakes under way; hellos beyond it, and beyond
-    ``max_associations``, are ignored, and clients repeat them.  All else, and what becomes of a
+    ``max_associations``, are ignored, and clients repeat them.  Peers that make no association within
+    a minute of their DTLS handshake are sent away.  All else, and what becomes of a
     handler's exceptions, is as in `serve_udp`; peers that fail their handshake are logged to
     ``trio_sctp.serve_dtls``.
 
@@ -127,7 +131,7 @@ class DtlsServerStatistics:
     associations: int = 0
     """Those that there are, handshakes under way included."""
     half_open: int = 0
-    """Handshakes under way."""
+    """Handshakes under way, that of SCTP included."""
     cookies_sent: int = 0
     handshakes_failed: int = 0
     datagrams_dropped: int = 0
@@ -280,14 +284,21 @@ class DtlsEndpoint:
     async def _serve(self, share: PeerShare) -> None:
         transport = DtlsTransport(share, share.dtls)
         association: Association | None = None
+        half_open = True
         try:
-            try:
+            with trio.CancelScope() as patience:
                 await finish_handshake(transport)
-            finally:
-                self._statistics.half_open -= 1
-            association = self._associate(transport)
-            async with AssociationManager(association, connect=False):
-                await self._handler(association)
+                # Who does no more than that could stay for ever otherwise
+                patience.deadline = trio.current_time() + SETUP_TIMEOUT
+                association = self._associate(transport)
+                async with AssociationManager(association, connect=False):
+                    patience.deadline = math.inf
+                    half_open = False
+                    self._statistics.half_open -= 1
+                    await self._handler(association)
+            if patience.cancelled_caught:
+                self._statistics.handshakes_failed += 1
+                LOGGER.info("%s: no SCTP association", plain_address(share.remote_address))
         except Exception as error:
             if association is None and isinstance(error, HandshakeFailed):
                 self._statistics.handshakes_failed += 1
@@ -295,6 +306,7 @@ class DtlsEndpoint:
                 raise
             LOGGER.info("%s: %s", plain_address(share.remote_address), error)
         finally:
+            self._statistics.half_open -= half_open
             if self._shares.get(share.remote_address) is share:
                 del self._shares[share.remote_address]
                 self._farewells.add(share.remote_address, share.dtls, now=trio.current_time())

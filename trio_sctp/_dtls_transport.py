@@ -130,7 +130,12 @@ class DtlsTransport(DatagramTransport):
                 await self._flush()
                 await self._one_input()
             await self._flush()
-        except (OSError, trio.EndOfChannel, trio.BrokenResourceError) as error:
+        except (
+            OSError,
+            trio.EndOfChannel,
+            trio.BrokenResourceError,
+            trio.ClosedResourceError,
+        ) as error:
             if isinstance(error, HandshakeFailed):
                 raise
             raise HandshakeFailed(f"no DTLS handshake: {error}") from error

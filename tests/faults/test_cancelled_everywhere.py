@@ -14,12 +14,17 @@ from trio.lowlevel import add_instrument, remove_instrument
 from trio.testing import MockClock
 
 from tests.support.fault_session import Operation, Session, StepWatcher
+from tests.support.rtc_fault_session import RtcSession
 from trio_sctp import AssociationAborted, HandshakeFailed, TransportFailed
 
+BROKEN = (AssociationAborted, HandshakeFailed, TransportFailed)
 
-async def cancel_at(step: int, victim: str, *, children: bool) -> tuple[Session, bool]:
+
+async def cancel_at(
+    step: int, victim: str, *, children: bool, session: Session | None = None
+) -> tuple[Session, bool]:
     """A session of which one program is cancelled there; also, whether it got that far."""
-    session = Session()
+    session = session or Session()
     watcher = StepWatcher(step, children=children)
     scope = session.client_scope if victim == "client" else session.server_scope
     name = f"_{victim}"
@@ -66,6 +71,46 @@ async def test_server_and_its_tasks_cancelled_at_every_checkpoint(
         if not reached:
             break
         assert session.server_error is None
+    session.check_complete()
+    assert step > 60
+
+
+Victims = pytest.mark.parametrize("victim", ["client", "server"])
+
+
+@Victims
+async def test_cancelled_at_every_checkpoint_of_a_session_over_dtls(
+    victim: str, autojump_clock: MockClock
+) -> None:
+    """The DTLS handshake and the tasks of both programs included."""
+    step = 0
+    while True:
+        step += 1
+        session = Session(secured=True)
+        _, reached = await cancel_at(step, victim, children=True, session=session)
+        if not reached:
+            break
+        mine, other = session.client_error, session.server_error
+        if victim == "server":
+            mine, other = other, mine
+        assert mine is None or isinstance(mine, BROKEN)
+        assert other is None or isinstance(other, BROKEN)
+    session.check_complete()
+    assert step > 60
+
+
+@Victims
+async def test_cancelled_at_checkpoints_of_a_webrtc_session(
+    victim: str, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the first ones, where everything is set up, and then every seventh."""
+    step = 0
+    while True:
+        step += 1 if step < 40 else 7
+        session = RtcSession(monkeypatch)
+        _, reached = await cancel_at(step, victim, children=True, session=session)
+        if not reached:
+            break
     session.check_complete()
     assert step > 60
 

@@ -207,6 +207,9 @@ class Network:
         config = _CONFIG.replace(
             interleaving=choices.one_in(2),
             path_mtu=choices.pick((1200, 512)),
+            congestion_control=choices.pick(("rfc9260", "cubic")),
+            loss_recovery=choices.pick(("rack", "rfc9260")),
+            rto_min=choices.pick((1.0, 0.05)),
             stream_scheduler=choices.pick(("wfq", "fcfs", "rr", "prio")),
         )
         if self.on_path:

@@ -8,12 +8,13 @@ programs have ended, no task and no transport is left, no message came twice or 
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 
 import trio
 
+from tests.support.certificates import CLIENT, SERVER
 from trio_sctp import (
     Association,
     AssociationError,
@@ -21,6 +22,7 @@ from trio_sctp import (
     DataChannel,
     DatagramTransport,
     open_association,
+    open_dtls,
 )
 from trio_sctp.testing import LinkEnd, memory_link
 
@@ -132,10 +134,14 @@ async def _plainly(operation: Operation) -> object:
 class Session:
     """What happened in a session, and its parts."""
 
-    def __init__(self, *, silent_close: bool = False, config: Config = CONFIG) -> None:
+    def __init__(
+        self, *, silent_close: bool = False, config: Config = CONFIG, secured: bool = False
+    ) -> None:
+        """``secured``: over DTLS."""
         ends = memory_link(delay=0.01, silent_close=silent_close)
         self.client_end, self.server_end = map(FaultyTransport, ends)
         self.config = config
+        self.secured = secured
         self.received: list[bytes | str] = []
         self.echoed: list[bytes | str] = []
         self.stream_received = b""
@@ -175,12 +181,16 @@ class Session:
                     self.client_ended_at = trio.current_time()
                 self.disturbers.cancel_scope.cancel()
         assert trio.lowlevel.current_statistics().tasks_living == tasks_before
+        self.check_closed()
         self.check()
+
+    def check_closed(self) -> None:
+        """Nothing of either transport is left."""
+        assert self.client_end.closed
+        assert self.server_end.closed
 
     def check(self) -> None:
         """What holds of every session, however it went."""
-        assert self.client_end.closed
-        assert self.server_end.closed
         assert self.received == MESSAGES[: len(self.received)], "lost, doubled or out of order"
         assert self.echoed == MESSAGES[: len(self.echoed)]
         assert len(self.received) >= len(self.echoed)
@@ -195,6 +205,28 @@ class Session:
         assert self.received == self.echoed == MESSAGES
         assert self.stream_received == self.stream_echoed == STREAM
 
+    # -- their associations
+
+    def _open_client(self) -> AbstractAsyncContextManager[Association]:
+        return self._open(self.client_end, client=True)
+
+    def _open_server(self) -> AbstractAsyncContextManager[Association]:
+        return self._open(self.server_end, client=False)
+
+    @asynccontextmanager
+    async def _open(self, end: FaultyTransport, *, client: bool) -> AsyncIterator[Association]:
+        transport: DatagramTransport = end
+        if self.secured:
+            certificate, other = (CLIENT, SERVER) if client else (SERVER, CLIENT)
+            transport = await open_dtls(
+                end, client=client, certificate=certificate, verify_peer=other.fingerprint()
+            )
+        rng = random.Random(1 if client else 2)
+        async with open_association(
+            transport, client=client, config=self.config, rng=rng
+        ) as association:
+            yield association
+
     # -- the client
 
     async def _run_client(self) -> None:
@@ -206,10 +238,7 @@ class Session:
             self.client_error = error
 
     async def _client(self) -> None:
-        link = open_association(
-            self.client_end, client=True, config=self.config, rng=random.Random(1)
-        )
-        async with link as association:
+        async with self._open_client() as association:
             self.talking()
             async with association.open_channel("chat") as channel:
                 channel.set_water_marks(high=20_000)
@@ -238,12 +267,9 @@ class Session:
             self.server_error = error
 
     async def _server(self) -> None:
-        link = open_association(
-            self.server_end, client=False, config=self.config, rng=random.Random(2)
-        )
         # Nobody calls a server whose client died at once: it would wait for ever.
         with trio.CancelScope(deadline=trio.current_time() + 600) as scope:
-            async with link as association:
+            async with self._open_server() as association:
                 scope.deadline = float("inf")
                 await self._serve(association)
 
