@@ -438,6 +438,26 @@ def test_restart(moved: bool) -> None:
     assert not z.agent.failed
 
 
+def test_restart_before_a_pair_was_selected() -> None:
+    """Nothing could be sent until the answer came, although a pair worked."""
+    network = Network()
+    a, z = pair(network)
+    agent = agent_of(a)
+    while agent.send_path is None:
+        network.run(0.001)
+    assert agent_of(a).selected is None
+    agent.restart(IceCredentials.generate(Random(91)), now=network.now)
+    assert agent.send_path == agent_of(a).selected == (A, Z)
+    network.run(60.0)  # the signalling takes its time: the peer is asked and asks meanwhile
+    assert agent.send_path == (A, Z)
+    assert agent_of(z).send_path == (Z, A)
+    agent_of(z).restart(IceCredentials.generate(Random(92)), now=network.now)
+    network.introduce(a, z)
+    network.run(100.0)
+    assert agent.selected == (A, Z)
+    assert agent_of(z).selected == (Z, A)
+
+
 def test_restart_after_failure() -> None:
     network = Network()
     a, z = pair(network)

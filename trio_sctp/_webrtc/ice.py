@@ -200,8 +200,12 @@ class IceAgent:
     def restart(self, credentials: IceCredentials, *, now: float) -> None:
         """Begin anew with the same addresses (RFC 8445 §9): `set_remote` has to follow.
 
-        The selected pair stays in use, with its consent, until another one is selected.
+        The selected pair stays in use, with its consent, until another one is selected; so does the
+        one that worked best where none was selected yet.
         """
+        path, remote = self.send_path, self._remote
+        if self._consent is None and path is not None and remote is not None:
+            self._consent = self._consent_for(path, remote, now)
         self._previous_credentials = self.credentials
         self.credentials = credentials
         self._role.draw_again(self._rng)
@@ -489,15 +493,7 @@ class IceAgent:
             return
         assert self._remote is not None
         changed = self._consent is None or self._consent.path != pair.path
-        self._consent = Consent(
-            pair.path,
-            self.credentials,
-            self._remote,
-            rng=self._rng,
-            now=now,
-            interval=self._config.consent_interval,
-            timeout=self._config.consent_timeout,
-        )
+        self._consent = self._consent_for(pair.path, self._remote, now)
         self._previous_credentials = None
         self._stop_checks(pair)
         if changed:
@@ -512,6 +508,17 @@ class IceAgent:
         selected.succeed(selected.succeeded_at)
 
     # -- afterwards ----------------------------------------------------------------------------
+
+    def _consent_for(self, path: Path, remote: IceCredentials, now: float) -> Consent:
+        return Consent(
+            path,
+            self.credentials,
+            remote,
+            rng=self._rng,
+            now=now,
+            interval=self._config.consent_interval,
+            timeout=self._config.consent_timeout,
+        )
 
     def _keep_consent(self, now: float) -> None:
         consent = self._consent
