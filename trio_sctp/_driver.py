@@ -178,6 +178,7 @@ class Driver:
 
     async def _run_receiver(self) -> None:
         receive_batch = self.transport.receive_batch
+        self.transport.deliver_to(self.received)
         while True:
             try:
                 packets = await receive_batch()

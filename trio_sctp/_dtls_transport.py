@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias, final
 
@@ -19,6 +19,7 @@ from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 from ._core.config import Config
 from ._errors import HandshakeFailed
 from ._key_log import key_log_from_environment
+from ._mailbox import Mailbox
 from ._transport import DatagramTransport, as_datagram_transport
 from ._webrtc.certificate import Certificate, Fingerprint, PeerPolicy
 from ._webrtc.dtls import (
@@ -184,6 +185,16 @@ class DtlsTransport(DatagramTransport):
         self._check_usable()
         self.dtls.send(datagrams, now=trio.current_time())
         await self._transport.send_fragmented(self.dtls.datagrams_to_send())
+
+    def deliver_to(self, take: Callable[[list[bytes]], None]) -> None:
+        def read_at_once(datagrams: list[bytes]) -> list[bytes]:
+            taken, packets = self.dtls.take_packets(datagrams)
+            if packets:
+                take(packets)
+            return datagrams[taken:]
+
+        if isinstance(self._transport, Mailbox):
+            self._transport.read_at_once = read_at_once
 
     async def receive_batch(self) -> list[bytes]:
         dtls = self.dtls

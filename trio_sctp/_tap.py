@@ -6,7 +6,7 @@ carries them encrypts.  Associations without a tap do not have it, and pay nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import trio
@@ -72,6 +72,13 @@ class TappedTransport(DatagramTransport):
     async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
         self._show(datagrams, sent=True)
         await self.transport.send_fragmented(datagrams)
+
+    def deliver_to(self, take: Callable[[list[bytes]], None]) -> None:
+        def show_and_take(datagrams: list[bytes]) -> None:
+            self._show(datagrams, sent=False)
+            take(datagrams)
+
+        self.transport.deliver_to(show_and_take)
 
     async def receive_batch(self) -> list[bytes]:
         datagrams = await self.transport.receive_batch()

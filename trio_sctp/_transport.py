@@ -92,6 +92,13 @@ class DatagramTransport(trio.abc.Channel[bytes]):
         `trio.BusyResourceError` if another task is receiving.
         """
 
+    def deliver_to(self, take: Callable[[list[bytes]], None]) -> None:
+        """Whoever calls `receive_batch` all the time can be handed batches by calls of ``take`` too.
+
+        A transport whose datagrams are received by another task may do so while `receive_batch` waits
+        and nothing is left of what came before: that saves a trip through the scheduler.
+        """
+
     async def send(self, value: bytes) -> None:
         """Send one datagram; raises what `send_batch` does."""
         await self.send_batch((value,))

@@ -102,7 +102,7 @@ class BigHelloClient(OpenSslEnd):
 def test_hello_in_fragments_in_any_order() -> None:
     theirs, z = BigHelloClient(), make_server()
     fragments = recut(theirs.hello(), 700, 0)
-    z.receive_datagrams(reversed(fragments), now=0.0)
+    z.receive_datagrams(list(reversed(fragments)), now=0.0)
     assert z.datagrams_to_send()
 
 

@@ -334,10 +334,10 @@ def test_finished_before_the_messages_it_finishes() -> None:
     a, z = make_client(config=config), make_server(config=config)
     a.start(now=0.0)
     z.receive_datagrams(a.datagrams_to_send(), now=0.0)
-    a.receive_datagrams(reversed(z.datagrams_to_send()), now=0.0)
+    a.receive_datagrams(list(reversed(z.datagrams_to_send())), now=0.0)
     flight = a.datagrams_to_send()
     assert len(flight) > 2
-    z.receive_datagrams(reversed(flight), now=0.0)
+    z.receive_datagrams(list(reversed(flight)), now=0.0)
     assert z.established
 
 

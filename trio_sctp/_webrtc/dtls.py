@@ -250,17 +250,33 @@ class DtlsAssociation:
         self._state = _State.HANDSHAKE
         self._send_flight(self._engine.start(), now)
 
-    def receive_datagrams(self, datagrams: Iterable[bytes], *, now: float) -> None:
+    def receive_datagrams(self, datagrams: Sequence[bytes], *, now: float) -> None:
         """Take what arrived; packets in it are then in `packets_received`."""
-        for datagram in datagrams:
-            if self._state is _State.ESTABLISHED:
-                assert self._incoming is not None
-                packet = self._incoming.unprotect_packet(datagram)
-                if packet is not None:
-                    self._take_packet(packet)
-                    continue
-            for record in split_records(datagram):
-                self._receive_record(record, len(datagram), now)
+        index, end = 0, len(datagrams)
+        while index < end:
+            index, packets = self.take_packets(datagrams, index)
+            self._packets += packets
+            if index < end:
+                datagram = datagrams[index]
+                for record in split_records(datagram):
+                    self._receive_record(record, len(datagram), now)
+                index += 1
+
+    def take_packets(self, datagrams: Sequence[bytes], index: int = 0) -> tuple[int, list[bytes]]:
+        """Packets of an association that is up, from ``datagrams[index]`` on as far as there is
+        nothing else.
+
+        Returns the index of the first datagram that is no packet, is forged or was seen before: from
+        there on they are for `receive_datagrams`.  Nothing but packets comes of this call.
+        """
+        if self._state is not _State.ESTABLISHED:
+            return index, []
+        assert self._incoming is not None
+        packets = self._incoming.unprotect_packets(datagrams, index)
+        index += len(packets)
+        if packets and self._flight.records:
+            self._flight = _Flight()  # as in `_take_packet`
+        return index, packets if all(packets) else [packet for packet in packets if packet]
 
     def send(self, packets: Sequence[bytes], *, now: float) -> None:
         """Protect a batch of packets, each in a datagram of its own.

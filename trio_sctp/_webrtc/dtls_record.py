@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from struct import Struct
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -149,6 +149,18 @@ class ReplayWindow:
         else:
             self._seen |= 1 << age
 
+    @property
+    def next_number(self) -> int:
+        """What follows the highest number that was seen."""
+        return self._highest + 1
+
+    def mark_up_to(self, number: int) -> None:
+        """Records from `next_number` to below ``number`` were genuine, every one."""
+        count = number - self._highest - 1
+        if count:
+            self._seen = (self._seen << count | (1 << count) - 1) & self._MASK
+            self._highest = number - 1
+
 
 class _Aead(Protocol):
     def __init__(self, key: bytes) -> None: ...
@@ -277,35 +289,46 @@ class RecordProtection:
             self.forged += 1
             return None
 
-    def unprotect_packet(self, datagram: bytes) -> bytes | None:
-        """The fast way: a datagram that is exactly one application data record with AES-GCM.
+    def unprotect_packets(self, datagrams: Sequence[bytes], index: int) -> list[bytes]:
+        """The fast way: datagrams that are exactly one application data record each, with AES-GCM.
 
-        None for anything else, a forged or repeated record among it: the caller then takes the slow
-        way, which tells them apart.
+        It ends at the first that is anything else, forged or seen before: the caller then takes the
+        slow way, which tells them apart.  One plaintext for each datagram before that.
         """
-        if len(datagram) < 37 or not self._explicit:
-            return None
-        content_type, version, number, length = _HEADER.unpack_from(datagram)
-        size = length - 24
-        if (
-            content_type != 23
-            or number >> _EPOCH_SHIFT != 1
-            or size != len(datagram) - 37
-            or version != _DTLS_1_2
-            or size > MAX_PLAINTEXT
-            or not self.window.is_new(number - _FIRST_OF_EPOCH_1)
-        ):
-            return None
-        try:
-            plaintext = self._aead.decrypt(
-                self._fixed_nonce + datagram[13:21],
-                datagram[21:],
-                _ADDITIONAL_DATA.pack(number, 23, _DTLS_1_2, size),
-            )
-        except InvalidTag:
-            return None
-        self.window.mark(number - _FIRST_OF_EPOCH_1)
-        return plaintext
+        packets: list[bytes] = []
+        if not self._explicit:
+            return packets
+        nonce, window = self._fixed_nonce, self.window
+        decrypt, header, aad = self._aead.decrypt, _HEADER.unpack_from, _ADDITIONAL_DATA.pack
+        expected = window.next_number + _FIRST_OF_EPOCH_1
+        for datagram in datagrams[index:] if index else datagrams:
+            size = len(datagram) - 37
+            if not 0 <= size <= MAX_PLAINTEXT:
+                break
+            content_type, version, number, length = header(datagram)
+            if content_type != 23 or version != _DTLS_1_2 or length != size + 24:
+                break
+            if number != expected:
+                if number >> _EPOCH_SHIFT != 1:
+                    break
+                window.mark_up_to(expected - _FIRST_OF_EPOCH_1)
+                if not window.is_new(number - _FIRST_OF_EPOCH_1):
+                    break
+            try:
+                packets.append(
+                    decrypt(
+                        nonce + datagram[13:21], datagram[21:], aad(number, 23, _DTLS_1_2, size)
+                    )
+                )
+            except InvalidTag:
+                break
+            if number == expected:
+                expected += 1
+            else:
+                window.mark(number - _FIRST_OF_EPOCH_1)
+                expected = window.next_number + _FIRST_OF_EPOCH_1
+        window.mark_up_to(expected - _FIRST_OF_EPOCH_1)
+        return packets
 
 
 def _pseudo_random(
