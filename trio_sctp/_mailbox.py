@@ -77,6 +77,6 @@ class Mailbox(DatagramTransport):
         """The peer's share is given back, the socket stays."""
         self.closed = True
         self._waiting = False
-        self._inbox.close()
         self._outbox.close()
+        self._inbox.close()
         await trio.lowlevel.checkpoint()

@@ -526,6 +526,48 @@ def test_replay_window_takes_each_number_once(numbers: list[int]) -> None:
             seen.add(number)
 
 
+@given(st.lists(st.integers(1, 1500), max_size=10), st.integers(0, 2000))
+@settings(max_examples=50, deadline=None)
+def test_replay_window_takes_runs(gaps: list[int], count: int) -> None:
+    one_by_one, at_once = ReplayWindow(), ReplayWindow()
+    number = -1
+    for gap in gaps:
+        number += gap
+        one_by_one.mark(number)
+        at_once.mark(number)
+    assert at_once.next_number == number + 1
+    for following in range(number + 1, number + 1 + count):
+        one_by_one.mark(following)
+    at_once.mark_up_to(number + 1 + count)
+    assert at_once.next_number == one_by_one.next_number
+    assert at_once._seen == one_by_one._seen
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["whole", "cut", "bent", "two"]))))
+@settings(max_examples=100, deadline=None)
+def test_batches_are_taken_as_their_datagrams_one_by_one(
+    choices: list[tuple[int, str]],
+) -> None:
+    a, z = established_pair()
+    a.send([bytes((number,)) * 50 for number in range(10)], now=1.0)
+    records = a.datagrams_to_send()
+    batch: list[bytes] = []
+    expected: list[bytes] = []
+    for number, kind in choices:
+        record = records[number]
+        if kind == "cut":
+            batch.append(record[:-1])
+            continue
+        if kind == "bent":
+            batch.append(record[:-1] + bytes((record[-1] ^ 1,)))
+            continue
+        batch.append(record * 2 if kind == "two" else record)
+        if (packet := bytes((number,)) * 50) not in expected:
+            expected.append(packet)
+    z.receive_datagrams(batch, now=1.0)
+    assert z.packets_received() == expected
+
+
 def test_replay_window_is_bounded() -> None:
     window = ReplayWindow()
     for number in (0, 1, (1 << 48) - 1):
