@@ -32,6 +32,9 @@ TRANSPORT_ERRORS: Final = (
 """What a transport raises when it has failed or was closed; anything else is a bug."""
 PACKETS_PER_BATCH: Final = 54
 """Packets pulled at a time: of 1200 bytes, as many as one call with segmentation offload takes."""
+BYTES_PER_CALL: Final = 65507
+"""What one call with segmentation offload takes over IPv4, all headers below SCTP's left out."""
+UDP_OVERHEAD: Final = 28
 BYTES_PER_BATCH: Final = 4 * 65536
 """As many bytes are pulled at a time, where packets are large."""
 QUIET_TURNS: Final = 2
@@ -70,6 +73,7 @@ class Driver:
         self._busy = False
         self._sending = False
         self._left: list[bytes] = []
+        self._limit_for = self._limit = 0
         self._stopping = False
         self._can_send = True
         self._sender_finished = trio.Event()
@@ -217,7 +221,13 @@ class Driver:
             await checkpoint()
 
     def _batch_limit(self) -> int:
-        return min(PACKETS_PER_BATCH, BYTES_PER_BATCH // self._core.path_mtu)
+        """As many packets as fill whole calls, with what DTLS adds to them."""
+        size = self._core.path_mtu
+        if size != self._limit_for:
+            limit = min(PACKETS_PER_BATCH, BYTES_PER_BATCH // size)
+            run = BYTES_PER_CALL // (size + max(self.transport.datagram_overhead - UDP_OVERHEAD, 0))
+            self._limit_for, self._limit = size, limit - limit % run if 0 < run < limit else limit
+        return self._limit
 
     async def _send_all(self) -> None:
         self._sending = True
