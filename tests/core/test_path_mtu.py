@@ -10,8 +10,15 @@ import pytest
 
 from tests.support.association_pair import End, established_pair
 from tests.support.mtu_pair import LARGEST, MtuPair
+from trio_sctp._core.association import Association
 from trio_sctp._core.config import Config
-from trio_sctp._core.events import AssociationClosed, CloseReason, PathMtuChanged
+from trio_sctp._core.events import (
+    AssociationClosed,
+    AssociationRestarted,
+    AssociationUp,
+    CloseReason,
+    PathMtuChanged,
+)
 from trio_sctp._core.path_mtu import DiscoveryState
 from trio_sctp._core.states import State
 from trio_sctp._wire import chunks as c
@@ -322,15 +329,12 @@ def test_no_probes_once_the_shutdown_is_under_way() -> None:
 def test_a_restarted_peer_begins_at_the_base_size() -> None:
     pair = MtuPair(9000)
     pair.run_for(1.0)
-    again = MtuPair(9000, seed=5)
-    pair.z.association = again.z.association
     assert pair.a.path_mtu == 9000
-    pair.a.association.forget_peer()
-    local, peer = again.a.association, again.a.association.tcb
-    assert peer is not None
-    pair.a.association.learn_peer(peer.local, peer.peer, pair.now)
-    assert pair.a.path_mtu == 1200
-    assert local.path_mtu == 1200
+    pair.z.association = Association(Config(), rng=Random(5))
+    pair.z.association.connect(now=pair.now)
+    pair.run_until(lambda: isinstance(pair.a.events[-1], AssociationUp))
+    assert isinstance(pair.a.events[-2], AssociationRestarted)
+    assert pair.a.path_mtu == pair.z.path_mtu == 1200
 
 
 def test_path_changed_begins_anew() -> None:

@@ -9,8 +9,12 @@ import pytest
 
 from trio_sctp._core.config import Config
 from trio_sctp._core.errors import LocalProtocolError
-from trio_sctp._core.events import IncomingResetRefused
-from trio_sctp._core.stream_reset import StreamReset
+from trio_sctp._core.events import (
+    IncomingResetRefused,
+    IncomingStreamsReset,
+    OutgoingStreamsReset,
+)
+from trio_sctp._core.stream_reset import ReconfigEvent, StreamReset
 from trio_sctp._core.tx.send_queue import OutgoingMessage, SendQueue
 from trio_sctp._wire.chunks import ReConfig
 from trio_sctp._wire.error_causes import ProtocolViolation, UnrecognizedParameters
@@ -93,10 +97,16 @@ class End:
             sender=self.sender,
             receiver=self.receiver,
             rto=Rto(),
-            on_incoming_reset=self.incoming.append,
-            on_outgoing_reset=lambda ids, ok: self.outgoing.append((ids, ok)),
-            tell=self.told.append,
+            tell=self._tell,
         )
+
+    def _tell(self, event: ReconfigEvent) -> None:
+        if isinstance(event, IncomingStreamsReset):
+            self.incoming.append(event.stream_ids)
+        elif isinstance(event, OutgoingStreamsReset):
+            self.outgoing.append((event.stream_ids, event.succeeded))
+        else:
+            self.told.append(event)
 
     def queue_message(self, stream_id: int) -> OutgoingMessage:
         message = OutgoingMessage(stream_id, 0, b"message")

@@ -3,6 +3,8 @@
 An idle association sends HEARTBEAT once per HB.interval plus RTO, jittered by half an RTO.  Its info is
 a random nonce of which only we know when it was sent: an acknowledgement without that nonce proves
 nothing and is ignored.  One that does not come within an RTO counts as an error.
+
+`Heartbeat` is that of one association; below it stands what the chunks and the timers do.
 """
 
 from __future__ import annotations
@@ -13,14 +15,24 @@ from typing import TYPE_CHECKING
 from .._wire.chunks import Heartbeat as HeartbeatChunk, HeartbeatAck
 from .._wire.parameters import HeartbeatInfo
 from .config import Config
+from .events import RoundTripMeasured
 from .timer import Timer
 
 if TYPE_CHECKING:
     from random import Random
 
+    from .handshake import PacketHeader
     from .rto import RetransmissionTimeout
+    from .state_machine import StateMachine
 
-__all__ = ["Heartbeat"]
+__all__ = [
+    "Heartbeat",
+    "on_heartbeat",
+    "on_heartbeat_ack",
+    "on_interval",
+    "on_unanswered",
+    "request_heartbeat",
+]
 
 NONCE_LENGTH = 16
 
@@ -119,3 +131,46 @@ class Heartbeat:
 
     def _period(self) -> float:
         return self._config.hb_interval + self._rto.rto * self._jitter
+
+
+def request_heartbeat(a: StateMachine, now: float) -> None:
+    assert a.tcb is not None
+    _send(a, a.tcb.heartbeat.request(now))
+
+
+def on_interval(a: StateMachine, now: float) -> None:
+    assert a.tcb is not None
+    _send(a, a.tcb.heartbeat.handle_interval(now))
+
+
+def _send(a: StateMachine, chunk: bytes | None) -> None:
+    if chunk is not None:
+        a.builder.add_control(chunk)
+        a.counters.heartbeats_sent += 1
+
+
+def on_unanswered(a: StateMachine, now: float) -> None:
+    assert a.tcb is not None
+    a.tcb.heartbeat.handle_unanswered()
+    a.count_error()
+
+
+def on_heartbeat(a: StateMachine, chunk: HeartbeatChunk, header: PacketHeader, now: float) -> None:
+    a.builder.add_answer(HeartbeatAck(chunk.value).encode())
+
+
+def on_heartbeat_ack(
+    a: StateMachine, chunk: HeartbeatAck, header: PacketHeader, now: float
+) -> None:
+    """It answers a HEARTBEAT, or a probe of path MTU discovery."""
+    assert a.tcb is not None
+    round_trip = a.tcb.heartbeat.take_ack(chunk, now)
+    if round_trip is not None:
+        a.tcb.error_count = 0  # §8.1
+        a.counters.heartbeats_acknowledged += 1
+        a.tell(RoundTripMeasured(round_trip, a.rto.srtt or round_trip, a.rto.rto))
+    elif a.tcb.path_mtu_discovery.take_ack(chunk, now):
+        a.tcb.error_count = 0  # RFC 8899 §6.2.1.2
+        a.follow_path_mtu()
+    else:
+        a.counters.drop("HEARTBEAT ACK that was not asked for")

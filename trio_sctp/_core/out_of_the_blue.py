@@ -8,6 +8,7 @@ larger than what it answers, and nothing is remembered.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .._wire.chunks import (
     Abort,
@@ -20,7 +21,11 @@ from .._wire.chunks import (
 )
 from .._wire.error_causes import StaleCookie
 
-__all__ = ["answer_out_of_the_blue"]
+if TYPE_CHECKING:
+    from .handshake import PacketHeader
+    from .state_machine import StateMachine
+
+__all__ = ["answer_out_of_the_blue", "answer_stranger"]
 
 
 def answer_out_of_the_blue(chunks: Sequence[Chunk]) -> bytes | None:
@@ -37,6 +42,14 @@ def answer_out_of_the_blue(chunks: Sequence[Chunk]) -> bytes | None:
     if any(_is_stale_cookie_error(chunk) for chunk in chunks):  # rule 7
         return None
     return Abort((), tag_reflected=True).encode()  # rule 8
+
+
+def answer_stranger(a: StateMachine, header: PacketHeader, chunks: Sequence[Chunk]) -> None:
+    """Answer a packet that has come to an association and is not for it."""
+    a.counters.drop("out of the blue")
+    answer = answer_out_of_the_blue(chunks)
+    if answer is not None:
+        a.builder.answer(answer, header.verification_tag, header)
 
 
 def _is_stale_cookie_error(chunk: Chunk) -> bool:

@@ -8,21 +8,22 @@ from collections.abc import Callable
 
 from .._wire.parameters import OutgoingSsnResetRequest, ReConfigResponse, ReConfigResult
 from .._wire.serial import MASK32, unwrap32
+from .events import IncomingStreamsReset
 from .reset_request import MAX_STREAM_IDS, DeferredReset, ReceivingSide, response_to
 
 __all__ = ["IncomingResets"]
 
 
 class IncomingResets:
-    """`on_incoming_reset` is called with the streams that begin anew, and has to see to it."""
+    """`tell` is called with the streams that begin anew, and has to see to it."""
 
-    __slots__ = ("_on_incoming_reset", "_performed_late", "_receiver", "deferred")
+    __slots__ = ("_performed_late", "_receiver", "_tell", "deferred")
 
     def __init__(
-        self, receiver: ReceivingSide, on_incoming_reset: Callable[[tuple[int, ...]], None]
+        self, receiver: ReceivingSide, tell: Callable[[IncomingStreamsReset], None]
     ) -> None:
         self._receiver = receiver
-        self._on_incoming_reset = on_incoming_reset
+        self._tell = tell
         self.deferred: DeferredReset | None = None
         """A reset that waits for data."""
         self._performed_late: tuple[int, tuple[int, ...]] | None = None
@@ -41,7 +42,7 @@ class IncomingResets:
             return response_to(sn, ReConfigResult.IN_PROGRESS if waits else ReConfigResult.DENIED)
         if self._performed_late != (last_tsn, stream_ids):
             self._performed_late = None
-            self._on_incoming_reset(stream_ids)
+            self._tell(IncomingStreamsReset(stream_ids))
         return response_to(sn, ReConfigResult.SUCCESS_PERFORMED)
 
     @property
@@ -65,7 +66,7 @@ class IncomingResets:
         if deferred is None:
             return None
         self.deferred = None
-        self._on_incoming_reset(deferred.stream_ids)
+        self._tell(IncomingStreamsReset(deferred.stream_ids))
         # A peer that was told "in progress" may ask for the same under a new number before it
         # hears that it is done: that is no second reset.
         self._performed_late = (deferred.last_tsn, deferred.stream_ids)

@@ -2,14 +2,14 @@
 
 A set-up chunk may come when it is expected, or because both ends called at once, because the peer has
 restarted, or late.  `handshake` knows how each is answered; here stands what changes in the
-association.  Each procedure returns `STOP` where the rest of the packet is to be ignored.
+association, until it is established.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from .._wire.chunks import (
     Abort,
@@ -28,7 +28,7 @@ from .._wire.error_causes import (
     StaleCookie,
 )
 from .._wire.packet import COMMON_HEADER_SIZE
-from .events import AssociationRestarted, CloseReason
+from .events import AssociationRestarted, AssociationUp, CloseReason
 from .handshake import (
     MALFORMED,
     MINIMUM_A_RWND,
@@ -42,14 +42,19 @@ from .handshake import (
     malformed_init_tag,
     refusal,
 )
+from .rto import RetransmissionTimeout
 from .states import SETTING_UP, State
+from .termination import Shutdown, abort_with, begin_shutdown
+from .transmission_control_block import TransmissionControlBlock
+from .verdict import STOP, Verdict
 
 if TYPE_CHECKING:
-    from .association import Association
     from .state_cookie import StateCookie
+    from .state_machine import StateMachine
 
 __all__ = [
-    "STOP",
+    "establish",
+    "learn_peer",
     "on_cookie_ack",
     "on_cookie_echo",
     "on_init",
@@ -57,13 +62,15 @@ __all__ = [
     "on_malformed_init",
     "on_malformed_init_ack",
     "on_stale_cookie",
+    "on_t1_cookie",
+    "on_t1_init",
 ]
 
-STOP: Final = True
-"""A procedure's answer: the chunks behind this one are not processed."""
+
+# -- INIT and INIT ACK -------------------------------------------------------------------------------
 
 
-def on_init(a: Association, init: Init, header: PacketHeader, now: float) -> None:
+def on_init(a: StateMachine, init: Init, header: PacketHeader, now: float) -> None:
     if init.initiate_tag == 0:  # §3.3.2: silently discarded
         a.counters.drop("INIT with tag 0")
     elif a.ended:
@@ -77,7 +84,7 @@ def on_init(a: Association, init: Init, header: PacketHeader, now: float) -> Non
             a.builder.add_packet(answer)
 
 
-def on_malformed_init(a: Association, chunk: Chunk | None, header: PacketHeader) -> None:
+def on_malformed_init(a: StateMachine, chunk: Chunk | None, header: PacketHeader) -> None:
     """A packet with the tag 0 that holds no INIT: one whose parameters make no sense is answered."""
     tag = malformed_init_tag(chunk)
     a.counters.drop("malformed INIT" if tag else "wrong verification tag")
@@ -85,7 +92,7 @@ def on_malformed_init(a: Association, chunk: Chunk | None, header: PacketHeader)
         a.builder.answer(Abort((MALFORMED,)).encode(), tag, header)
 
 
-def on_malformed_init_ack(a: Association, chunk: MalformedChunk, header: PacketHeader) -> None:
+def on_malformed_init_ack(a: StateMachine, chunk: MalformedChunk, header: PacketHeader) -> None:
     """The same of an INIT ACK that we have waited for: no association can come of it."""
     tag = malformed_init_tag(chunk)
     if tag and chunk.type == InitAck.type:
@@ -93,7 +100,7 @@ def on_malformed_init_ack(a: Association, chunk: MalformedChunk, header: PacketH
         a.close(CloseReason.LOCAL_ABORT, (MALFORMED,))
 
 
-def _local_setup(a: Association) -> LocalSetup | None:
+def _local_setup(a: StateMachine) -> LocalSetup | None:
     """What our INIT ACK says of us; None where nothing exists yet and all is drawn anew."""
     if a.tcb is None:
         # §5.2.1: a collision in COOKIE-WAIT is answered with what our own INIT said
@@ -105,7 +112,7 @@ def _local_setup(a: Association) -> LocalSetup | None:
     return replace(local, local_tie_tag=a.tcb.local_tie_tag, peer_tie_tag=a.tcb.peer_tie_tag)
 
 
-def on_init_ack(a: Association, chunk: InitAck, header: PacketHeader, now: float) -> bool:
+def on_init_ack(a: StateMachine, chunk: InitAck, header: PacketHeader, now: float) -> Verdict:
     initiator = a.initiator
     assert initiator is not None  # in COOKIE-WAIT there is one
     if chunk.initiate_tag == 0:  # §3.3.3: the TCB is destroyed
@@ -121,8 +128,8 @@ def on_init_ack(a: Association, chunk: InitAck, header: PacketHeader, now: float
             a.close(CloseReason.LOCAL_ABORT, (problem,))
         return STOP
     initiator.take_init_ack(chunk, now)
-    a.learn_peer(initiator.local, PeerSetup.from_init(chunk, header.source_port), now)
-    if a.refuse_shortage_of_streams():
+    learn_peer(a, initiator.local, PeerSetup.from_init(chunk, header.source_port), now)
+    if _refuse_shortage_of_streams(a):
         return STOP
     assert a.tcb is not None
     if ignores_what_it_does_not_know(initiator.cookie):
@@ -136,9 +143,19 @@ def on_init_ack(a: Association, chunk: InitAck, header: PacketHeader, now: float
     return STOP  # §5.1: INIT ACK is alone in its packet
 
 
-def on_cookie_echo(
-    a: Association, chunk: CookieEcho, header: PacketHeader, now: float
-) -> bool | None:
+def on_t1_init(a: StateMachine, now: float) -> None:
+    assert a.initiator is not None
+    init = a.initiator.repeat_init(now)
+    if init is None:
+        a.close(CloseReason.TIMED_OUT)
+    else:
+        a.builder.add_packet(init)
+
+
+# -- COOKIE ECHO and COOKIE ACK ----------------------------------------------------------------------
+
+
+def on_cookie_echo(a: StateMachine, chunk: CookieEcho, header: PacketHeader, now: float) -> Verdict:
     cookie = None
     if not a.ended:
         cookie = a.responder.open_cookie(header, chunk.cookie, peer=a.peer_address)
@@ -153,7 +170,7 @@ def on_cookie_echo(
     return _PROCEDURES[action](a, cookie, now)
 
 
-def _cookie_action(a: Association, cookie: StateCookie) -> CookieAction:
+def _cookie_action(a: StateMachine, cookie: StateCookie) -> CookieAction:
     if a.tcb is not None:
         return cookie_action(
             cookie,
@@ -169,40 +186,40 @@ def _cookie_action(a: Association, cookie: StateCookie) -> CookieAction:
     )
 
 
-def _adopt_peer(a: Association, cookie: StateCookie, now: float) -> None:
+def _adopt_peer(a: StateMachine, cookie: StateCookie, now: float) -> None:
     local = LocalSetup(cookie.local_tag, cookie.local_initial_tsn)
-    a.learn_peer(local, PeerSetup.from_cookie(cookie), now)
+    learn_peer(a, local, PeerSetup.from_cookie(cookie), now)
     _acknowledge(a, cookie, now)
 
 
-def _restart(a: Association, cookie: StateCookie, now: float) -> bool | None:
+def _restart(a: StateMachine, cookie: StateCookie, now: float) -> Verdict:
     if a.state is State.SHUTDOWN_ACK_SENT:  # §5.2.4 A: no new association then
         a.builder.shutdown_due = True
         a.builder.report([CookieReceivedWhileShuttingDown()])
         return STOP
     was_up = a.state not in SETTING_UP
-    undelivered = a.undelivered_messages
-    a.forget_peer()
+    undelivered = a.send_queue.undelivered_messages
+    _forget_peer(a)
     if was_up:
-        a.add_event(AssociationRestarted(undelivered))
+        a.tell(AssociationRestarted(undelivered))
     _adopt_peer(a, cookie, now)
     return None
 
 
-def _acknowledge(a: Association, cookie: StateCookie, now: float) -> None:
+def _acknowledge(a: StateMachine, cookie: StateCookie, now: float) -> None:
     """COOKIE ACK, and ESTABLISHED unless we are there already (§5.2.4 B and D)."""
     if a.state in SETTING_UP or a.state is State.CLOSED:
-        a.establish(now)
+        establish(a, now)
     if not a.ended:
         a.builder.cookie_chunk = CookieAck().encode()
 
 
-def _discard(a: Association, cookie: StateCookie, now: float) -> bool:
+def _discard(a: StateMachine, cookie: StateCookie, now: float) -> Verdict:
     a.counters.drop("late COOKIE ECHO")
     return STOP
 
 
-_PROCEDURES: dict[CookieAction, Callable[[Association, StateCookie, float], bool | None]] = {
+_PROCEDURES: dict[CookieAction, Callable[[StateMachine, StateCookie, float], Verdict]] = {
     CookieAction.RESTART: _restart,
     CookieAction.ADOPT_PEER: _adopt_peer,
     CookieAction.LATE: _discard,
@@ -211,13 +228,13 @@ _PROCEDURES: dict[CookieAction, Callable[[Association, StateCookie, float], bool
 }
 
 
-def on_cookie_ack(a: Association, chunk: CookieAck, header: PacketHeader, now: float) -> None:
+def on_cookie_ack(a: StateMachine, chunk: CookieAck, header: PacketHeader, now: float) -> None:
     assert a.initiator is not None  # in COOKIE-ECHOED there is one
     a.initiator.take_cookie_ack(now)
-    a.establish(now)
+    establish(a, now)
 
 
-def on_stale_cookie(a: Association, cause: StaleCookie, now: float) -> None:
+def on_stale_cookie(a: StateMachine, cause: StaleCookie, now: float) -> None:
     """Our cookie came too late: ask for one that lives longer (§5.2.6 alternative 3)."""
     assert a.initiator is not None  # in COOKIE-ECHOED there is one
     init = a.initiator.take_stale_cookie(cause.staleness_us, now)
@@ -227,3 +244,81 @@ def on_stale_cookie(a: Association, cause: StaleCookie, now: float) -> None:
     a.builder.cookie_chunk = b""
     a.state = State.COOKIE_WAIT
     a.builder.add_packet(init)
+
+
+def on_t1_cookie(a: StateMachine, now: float) -> None:
+    assert a.initiator is not None
+    assert a.tcb is not None
+    if a.initiator.repeat_cookie(now):
+        a.builder.cookie_chunk = CookieEcho(a.initiator.cookie).encode()
+        a.tcb.retransmission_queue.mark_all_for_retransmission(now)
+    else:
+        a.close(CloseReason.TIMED_OUT)
+
+
+# -- the peer is known, or known no more -------------------------------------------------------------
+
+
+def learn_peer(a: StateMachine, local: LocalSetup, peer: PeerSetup, now: float) -> None:
+    """The peer is known now (or known to be another): build the transmission control block."""
+    a.expect(local.tag, peer.port)
+    if a.tcb is not None:
+        a.deliver()
+        a.tcb.adopt_peer(peer, now)
+    else:
+        a.builder.set_path_mtu(a.config.path_mtu)
+        a.tcb = TransmissionControlBlock(
+            a.config,
+            local=local,
+            peer=peer,
+            rto=a.rto,
+            send_queue=a.send_queue,
+            rng=a.rng,
+            max_path_mtu=a.max_path_mtu,
+            path_overhead=a.path_overhead,
+            pads_probes=a.pads_probes,
+            tell=a.tell,
+        )
+    # RFC 9653 §5.2: the peer says what it takes, the transport whether that is safe
+    a.tcb.omits_checksum = a.protects_integrity and peer.capabilities.zero_checksum
+    a.watch_timers()
+
+
+def _forget_peer(a: StateMachine) -> None:
+    """The peer has restarted: nothing of the old association stays, what was sent included."""
+    a.deliver()
+    a.stop()
+    a.send_queue.clear()
+    a.tell_of_sending()
+    a.tcb = None
+    a.state = State.CLOSED
+    a.rto = RetransmissionTimeout(a.config)
+    a.ending = Shutdown(a.config, a.rto, requested=a.ending.requested)
+
+
+def establish(a: StateMachine, now: float) -> None:
+    """Both ends know each other."""
+    assert a.tcb is not None
+    if a.initiator is not None:
+        a.initiator.stop()
+        a.initiator = None
+    a.builder.cookie_chunk = b""
+    a.state = State.ESTABLISHED
+    if _refuse_shortage_of_streams(a):
+        return
+    a.watch_timers()
+    a.tcb.heartbeat.start(now)
+    a.tcb.path_mtu_discovery.start(now)
+    a.tcb.retransmission_queue.allow_burst()
+    a.tell(AssociationUp(a.tcb.outbound_streams, a.tcb.inbound_streams))
+    if a.ending.requested:
+        begin_shutdown(a, now)
+
+
+def _refuse_shortage_of_streams(a: StateMachine) -> bool:
+    """§5.1.1: ABORT if the program has sent on more streams than the peer takes; True then."""
+    assert a.tcb is not None
+    if not a.send_queue.waiting_beyond(a.tcb.outbound_streams):
+        return False
+    abort_with(a, OutOfResource())
+    return True

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .._wire.data_chunks import DATA_HEADER_SIZE, I_DATA_HEADER_SIZE
 from .._wire.packet import COMMON_HEADER_SIZE
 from .path_mtu import DiscoveryState
 
 if TYPE_CHECKING:
-    from .association import Association
+    from .state_machine import StateMachine
 
 __all__ = ["AssociationStatistics", "Counters", "EndpointStatistics"]
 
@@ -96,30 +95,29 @@ class AssociationStatistics:
     dropped: dict[str, int]
 
     @classmethod
-    def of(cls, association: Association) -> AssociationStatistics:
-        tcb, rto, counters = association.tcb, association.rto, association.counters
+    def of(cls, a: StateMachine) -> AssociationStatistics:
+        config, tcb, rto, counters = a.config, a.tcb, a.rto, a.counters
+        path_mtu, policies = a.builder.path_mtu, a.send_queue.policies
         queue = tcb.retransmission_queue if tcb else None
         receiver = tcb.data_receiver if tcb else None
         discovery = tcb.path_mtu_discovery if tcb else None
-        interleaving = association.capabilities.interleaving
-        data_header = I_DATA_HEADER_SIZE if interleaving else DATA_HEADER_SIZE
         return cls(
-            state=association.state.value,
+            state=a.state.value,
             peer_rwnd=queue.peer_rwnd if queue else 0,
-            a_rwnd=receiver.a_rwnd if receiver else association.config.a_rwnd,
+            a_rwnd=receiver.a_rwnd if receiver else config.a_rwnd,
             held_bytes=receiver.charge if receiver else 0,
             unacked_chunks=queue.outstanding_count if queue else 0,
-            unsent_bytes=association.total_unsent_bytes,
+            unsent_bytes=a.send_queue.unsent_bytes,
             flight_size=queue.flight_size if queue else 0,
-            outbound_streams=association.outbound_streams,
-            inbound_streams=tcb.inbound_streams if tcb else association.config.inbound_streams,
+            outbound_streams=tcb.outbound_streams if tcb else config.outbound_streams,
+            inbound_streams=tcb.inbound_streams if tcb else config.inbound_streams,
             cwnd=queue.cwnd if queue else 0,
             ssthresh=queue.ssthresh if queue else 0,
             srtt=rto.srtt,
             rttvar=rto.rttvar if rto.srtt is not None else None,
             rto=rto.rto,
-            path_mtu=association.path_mtu,
-            fragmentation_point=association.path_mtu - COMMON_HEADER_SIZE - data_header,
+            path_mtu=path_mtu,
+            fragmentation_point=path_mtu - COMMON_HEADER_SIZE - a.send_queue.header_size,
             path_mtu_state=(discovery.state if discovery else DiscoveryState.DISABLED).value,
             path_mtu_probes_sent=discovery.probes_sent if discovery else 0,
             path_mtu_probes_lost=discovery.probes_lost if discovery else 0,
@@ -133,19 +131,19 @@ class AssociationStatistics:
             bytes_received=counters.bytes_received,
             messages_sent=counters.messages_sent,
             messages_received=counters.messages_received,
-            messages_abandoned_unsent=association.policies.abandoned_unsent,
-            messages_abandoned_sent=association.policies.abandoned_sent,
+            messages_abandoned_unsent=policies.abandoned_unsent,
+            messages_abandoned_sent=policies.abandoned_sent,
             heartbeats_sent=counters.heartbeats_sent,
             heartbeats_acknowledged=counters.heartbeats_acknowledged,
             dropped=dict(counters.dropped),
         )
 
-    def after_the_end(self, association: Association) -> AssociationStatistics:
+    def after_the_end(self, a: StateMachine) -> AssociationStatistics:
         """The same, taken when the association ended, with what has been counted since."""
-        counters = association.counters
+        counters = a.counters
         return replace(
             self,
-            state=association.state.value,
+            state=a.state.value,
             packets_sent=counters.packets_sent,
             packets_received=counters.packets_received,
             bytes_sent=counters.bytes_sent,

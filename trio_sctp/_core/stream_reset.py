@@ -28,7 +28,13 @@ from .._wire.parameters import (
 )
 from .._wire.serial import MASK32, unwrap32
 from .config import Config
-from .events import AssociationReset, IncomingResetRefused, StreamsChanged
+from .events import (
+    AssociationReset,
+    IncomingResetRefused,
+    IncomingStreamsReset,
+    OutgoingStreamsReset,
+    StreamsChanged,
+)
 from .reconfig_chunk import REQUESTS, Request, parameters_of
 from .reconfig_incoming import IncomingResets
 from .reconfig_streams import StreamCounts
@@ -48,7 +54,7 @@ from .reset_request import (
 )
 from .timer import Timer
 
-__all__ = ["StreamReset"]
+__all__ = ["ReconfigEvent", "StreamReset"]
 
 _COMMON_HEADER_SIZE: Final = 12
 _OUTGOING_REQUEST_SIZE: Final = 20
@@ -59,7 +65,13 @@ _MAX_RESPONSES: Final = 3
 _NOTHING: Final[list[bytes]] = []
 
 _Answer: TypeAlias = ReConfigResponse | OwnParameter
-_Outcome: TypeAlias = AssociationReset | IncomingResetRefused | StreamsChanged
+ReconfigEvent: TypeAlias = (
+    AssociationReset
+    | IncomingResetRefused
+    | IncomingStreamsReset
+    | OutgoingStreamsReset
+    | StreamsChanged
+)
 _SUCCESS: Final = (ReConfigResult.SUCCESS_PERFORMED, ReConfigResult.SUCCESS_NOTHING_TO_DO)
 
 
@@ -67,9 +79,8 @@ class StreamReset:
     """Both directions of stream reconfiguration for one association.
 
     `initial_tsn` and `peer_initial_tsn` are where the two ends' request numbers begin (§4.1).
-    `sender` and `receiver` tell TSNs.  `on_incoming_reset` is called with the ids of streams that
-    the peer resets and has to perform it, `on_outgoing_reset` with those of ours and whether that
-    succeeded, no ids: all streams.  `tell` is called with how everything else has ended.
+    `sender` and `receiver` tell TSNs.  `tell` is called with each reset or change of either end at
+    the moment when it takes effect, or has failed, and has to see to what it means for data.
     """
 
     __slots__ = (
@@ -82,7 +93,6 @@ class StreamReset:
         "_incoming_wanted",
         "_last_reset",
         "_next_sn",
-        "_on_outgoing_reset",
         "_outstanding",
         "_responses",
         "_reset_all",
@@ -111,15 +121,12 @@ class StreamReset:
         sender: SendingSide,
         receiver: ReceivingSide,
         rto: RetransmissionTimer,
-        on_incoming_reset: Callable[[tuple[int, ...]], None],
-        on_outgoing_reset: Callable[[tuple[int, ...], bool], None],
-        tell: Callable[[_Outcome], None],
+        tell: Callable[[ReconfigEvent], None],
     ) -> None:
         self._config = config
         self._send_queue = send_queue
         self._sender = sender
         self._rto = rto
-        self._on_outgoing_reset = on_outgoing_reset
         self._tell = tell
         self.counts = StreamCounts(
             config, outbound=outbound_streams, inbound=inbound_streams, tell=tell
@@ -150,7 +157,7 @@ class StreamReset:
         self._last_reset: tuple[tuple[int, ...], int] | None = None
 
         # what the peer wants
-        self._incoming = IncomingResets(receiver, on_incoming_reset)
+        self._incoming = IncomingResets(receiver, tell)
         self._expected_sn = peer_initial_tsn
         self._answered: dict[int, _Answer] = {}
         self._asked: tuple[int, tuple[int, ...]] | None = None
@@ -450,7 +457,7 @@ class StreamReset:
             (queue.reset_stream if succeeded else queue.resume)(stream_id)
         if succeeded:
             self._last_reset = (stream_ids, self._sender.next_tsn)
-        self._on_outgoing_reset(stream_ids, succeeded)
+        self._tell(OutgoingStreamsReset(stream_ids, succeeded))
 
     # -- requests of the peer
 

@@ -9,6 +9,7 @@ the `Alarm` that watches it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 __all__ = ["Alarm", "Timer"]
 
@@ -19,10 +20,23 @@ class Alarm:
     It is earlier when the timer that it was set for has stopped, until somebody looks at them all.
     """
 
-    __slots__ = ("at",)
+    __slots__ = ("_timers", "at")
 
     def __init__(self, at: float = math.inf) -> None:
+        self._timers: tuple[Timer, ...] = ()
         self.at = at
+
+    def watch(self, timers: Iterable[Timer]) -> None:
+        """These, and no others, from now on."""
+        self._timers = tuple(timers)
+        for timer in self._timers:
+            timer.alarm = self
+        self.look()
+
+    def look(self) -> float:
+        """Look at all of them: the earliest deadline."""
+        self.at = earliest = min([timer.deadline for timer in self._timers], default=math.inf)
+        return earliest
 
 
 _UNWATCHED = Alarm(-math.inf)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .capabilities import offered
 from .config import Config
+from .events import Event, IncomingStreamsReset, OutgoingStreamsReset, StreamsChanged
 from .handshake import LocalSetup, PeerSetup, random_tag
 from .heartbeat import Heartbeat
 from .path_mtu import PathMtuDiscovery
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from .events import AssociationReset, IncomingResetRefused, StreamsChanged
+    from .stream_reset import ReconfigEvent
 
 __all__ = ["TransmissionControlBlock"]
 
@@ -34,11 +35,9 @@ class TransmissionControlBlock:
 
     __slots__ = (
         "_config",
-        "_on_incoming_reset",
-        "_on_outgoing_reset",
-        "_on_reconfigured",
         "_pads_probes",
         "_send_queue",
+        "_tell",
         "capabilities",
         "data_receiver",
         "error_count",
@@ -68,16 +67,12 @@ class TransmissionControlBlock:
         max_path_mtu: int | None,
         path_overhead: int,
         pads_probes: bool,
-        on_incoming_reset: Callable[[tuple[int, ...]], None],
-        on_outgoing_reset: Callable[[tuple[int, ...], bool], None],
-        on_reconfigured: Callable[[AssociationReset | IncomingResetRefused | StreamsChanged], None],
+        tell: Callable[[Event], None],
     ) -> None:
         self._config = config
         self._pads_probes = pads_probes
         self._send_queue = send_queue
-        self._on_incoming_reset = on_incoming_reset
-        self._on_outgoing_reset = on_outgoing_reset
-        self._on_reconfigured = on_reconfigured
+        self._tell = tell
         self.local = local
         self.peer = peer
         self.rto = rto
@@ -145,10 +140,26 @@ class TransmissionControlBlock:
             sender=self.retransmission_queue,
             receiver=self.data_receiver,
             rto=self.rto,
-            on_incoming_reset=self._on_incoming_reset,
-            on_outgoing_reset=self._on_outgoing_reset,
             tell=self._on_reconfigured,
         )
+
+    def _on_reconfigured(self, event: ReconfigEvent) -> None:
+        """A reconfiguration has ended (RFC 6525): do what it means for data, and tell the program."""
+        queue = self.retransmission_queue
+        if isinstance(event, IncomingStreamsReset):
+            self._tell(
+                event
+            )  # what came before it was told before it, what it lets out comes after
+            self.data_receiver.reset_streams(event.stream_ids or None)
+            return
+        if isinstance(event, StreamsChanged):
+            self.outbound_streams = event.outbound_streams
+            self.inbound_streams = event.inbound_streams
+            self.data_receiver.inbound_streams = event.inbound_streams
+        elif isinstance(event, OutgoingStreamsReset) and event.succeeded:
+            queue.streams_were_reset(event.stream_ids)
+        queue.allow_burst()  # what waited for it may go
+        self._tell(event)
 
     def populate_tie_tags(self, rng: Random) -> None:
         """Draw the tie-tags that let a cookie of ours recognise this association (§5.2.2)."""

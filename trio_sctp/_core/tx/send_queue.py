@@ -434,6 +434,11 @@ class SendQueue:
             self.set_low_water(stream_id, stream.low_water)
             self.set_priority(stream_id, stream.priority)
 
+    @property
+    def undelivered_messages(self) -> int:
+        """Messages that the peer does not have wholly, begun or not; none that were given up."""
+        return self.message_count + self.unacknowledged_messages
+
     def waiting_beyond(self, streams: int) -> bool:
         """Whether messages wait on stream ids of ``streams`` or more."""
         return any(s.unsent_bytes and s.stream_id >= streams for s in self._streams.values())
