@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
-from types import FrameType
-from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from tests.support.incoming_data import executed_lines
 from tests.support.tx_invariants import check_send_queue
 from trio_sctp._core.tx.scheduler import SCHEDULERS, FairCapacity, Priority
 from trio_sctp._core.tx.send_queue import OutgoingMessage, SendQueue
 from trio_sctp._wire.data_chunks import BEGINNING, ENDING
-
-TraceFunction: TypeAlias = Callable[[FrameType, str, Any], Any]
 
 FRAGMENT = 100
 NAMES = sorted(SCHEDULERS)
@@ -444,23 +439,15 @@ def test_a_turn_costs_about_the_same_with_thousands_of_streams(
         for stream_id in range(streams):
             queue.add(OutgoingMessage(stream_id, 51, bytes(300)))
             queue.add(OutgoingMessage(stream_id, 51, bytes(300)))
-        lines = 0
 
-        def trace(frame: FrameType, event: str, argument: object) -> TraceFunction:
-            nonlocal lines
-            lines += event == "line"
-            return trace
-
-        sys.settrace(trace)
-        try:
+        def turns() -> None:
             for _ in range(100):
                 queue.start_packet()
                 message = queue.next_message()
                 assert message is not None
                 queue.take(message, FRAGMENT)
-        finally:
-            sys.settrace(None)
-        return lines
+
+        return executed_lines(turns)
 
     assert work(20_000) < 1.5 * work(20)
 
