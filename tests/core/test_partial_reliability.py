@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.association_pair import Pair, established_pair
-from tests.support.partial_reliability import ONCE, PrPair
+from tests.support.partial_reliability import ONCE, PrPair, is_forward_tsn
 from tests.support.tx_sender import partial_bytes_acked
 from trio_sctp._core import capabilities
 from trio_sctp._core.capabilities import Capabilities
@@ -45,6 +45,12 @@ def make_pair(interleaving: bool) -> MakePair:
         return PrPair(interleaving=interleaving, **options)
 
     return make
+
+
+def deliver_all(pair: PrPair) -> None:
+    """Deliver everything under way before anything answers it."""
+    for _ in range(len(pair.transit)):
+        pair.deliver()
 
 
 def entry(interleaving: bool, stream_id: int, number: int) -> tuple[Any, ...]:
@@ -504,8 +510,8 @@ def test_forward_tsns_of_both_ends_cross(make_pair: MakePair) -> None:
 
 
 def test_point_passes_many_holes_at_once(make_pair: MakePair) -> None:
-    # Every second message is lost.  One FORWARD TSN tells of all that is known to be lost, although
-    # the peer has gap-acked what lies between: not one hole for each round trip.
+    # Every second message is lost.  One packet tells of all that is known to be lost, although the
+    # peer has gap-acked what lies between: not one hole for each round trip.
     pair = make_pair()
     pair.queue.congestion.cwnd = 10**6
     pair.lost = lambda tsn: tsn % 2 == 1
@@ -519,11 +525,51 @@ def test_point_passes_many_holes_at_once(make_pair: MakePair) -> None:
         pair.deliver()
     for sack in sacks:
         pair.repeat(sack)
-    pair.pull()
-    assert [point for point, _ in pair.forward_tsns] == [93]
+    (packet,) = filter(is_forward_tsn, pair.pull())
+    assert [point for point, _ in pair.forward_tsns] == list(range(1, 94, 2))
+    assert len(packet.raw) <= 1200
     pair.run_for(5)
     assert pair.received == [b"%d" % i for i in range(2, 101, 2)]
-    assert len(pair.forward_tsns) <= 6
+    assert sum("FORWARD" in line for line in pair.exchange) <= 6
+
+
+def test_what_waits_between_two_numbers_that_are_skipped_is_told_apart(
+    make_pair: MakePair, interleaving: bool
+) -> None:
+    # Some peers throw away all that waits up to the number that a FORWARD TSN lists for its stream.
+    # Lost: 1 and 3 of stream 0, 4 of stream 1.  2 waits, so 1 and 3 take two steps.  5 to 7 may follow.
+    pair = make_pair()
+    pair.lost = lambda tsn: tsn in (1, 3, 4)
+    for stream_id in (0, 0, 0, 1, 2, 2, 2):
+        pair.send_each([b"x"], stream_id, options=ONCE)
+    deliver_all(pair)
+    pair.run_for(5)
+    assert pair.forward_tsns == [
+        (1, [entry(interleaving, 0, 0)]),
+        (4, [entry(interleaving, 0, 2), entry(interleaving, 1, 0)]),
+    ]
+    (line,) = [line for line in pair.exchange if "FORWARD" in line]
+    assert line.count("FORWARD") == 2
+
+
+def test_unordered_messages_wait_for_nothing(make_pair: MakePair, interleaving: bool) -> None:
+    pair = make_pair()
+    pair.lost = lambda tsn: tsn in (1, 3)
+    pair.send_each([b"%d" % i for i in range(1, 7)], unordered=True, options=ONCE)
+    deliver_all(pair)
+    pair.run_for(5)
+    assert pair.forward_tsns == [(3, [(0, True, 2)] if interleaving else [])]
+    assert pair.received == [b"2", b"4", b"5", b"6"]
+
+
+def test_steps_that_do_not_fit_into_one_packet(make_pair: MakePair) -> None:
+    pair = make_pair()
+    pair.queue.congestion.cwnd = 10**7
+    pair.lost = lambda tsn: tsn % 2 == 1
+    pair.send_each([b"%d" % i for i in range(1, 401)], options=ONCE)
+    pair.run_for(20)
+    assert pair.received == [b"%d" % i for i in range(2, 401, 2)]
+    assert pair.queue.outstanding_count == 0
 
 
 def test_point_stops_before_what_the_peer_must_still_get(make_pair: MakePair) -> None:

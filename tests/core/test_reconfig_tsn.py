@@ -106,6 +106,20 @@ def respond(pair: Pair, result: int, *tsns: int, offset: int = 0) -> list[Packet
 # -- the normal course
 
 
+def test_what_is_unacknowledged_goes_with_the_request() -> None:
+    """Some peers check a SACK that comes after the reset against the TSNs of before."""
+    pair = used_pair()
+    send(pair, pair.z, b"4")
+    pair.pull()
+    pair.deliver()
+    pair.a.association.reset_association(now=pair.now)
+    (packet,) = pair.pull()
+    assert packet.names == "SACK, RE-CONFIG"
+    pair.run()
+    assert pair.a.take(AssociationReset)[0].succeeded
+    assert not tcb(pair.z).retransmission_queue.outstanding_count
+
+
 def test_all_numbers_begin_anew() -> None:
     # A -> RE-CONFIG (SSN/TSN Reset Request) -> Z
     # A <- SACK, RE-CONFIG (Response: performed, Z's next TSN, A's next TSN) <- Z

@@ -136,7 +136,5 @@ async def test_a_bad_network_between_us(c_peer: Path) -> None:
     assert received.in_order() == (600, received.size, summary["sent"]["digest"])
     assert statistics.retransmitted_chunks > 0
     assert statistics.dropped["bad checksum"] > 0
-    # The relay repeats packets, those that answer a probe of the path MTU among them.
-    assert statistics.dropped.keys() <= {"bad checksum", "HEARTBEAT ACK that was not asked for"}
     assert summary["checksum_errors"] > 0
     assert summary["retransmitted"] > 0

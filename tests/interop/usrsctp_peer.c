@@ -175,7 +175,7 @@ static struct {
 	uint32_t ppid, mtu, rto_min, rto_max, policy, policy_value;
 	int sndbuf, rcvbuf, udpbuf;
 	uint32_t heartbeat, hold; /* milliseconds */
-	bool unordered, verify, report, nodelay, interleaving, linger, answer_strangers;
+	bool unordered, verify, report, nodelay, interleaving, linger, answer_strangers, explicit_eor;
 	uint64_t seed;
 	double duration;
 } options = {
@@ -296,7 +296,7 @@ static void send_message(const void *data, size_t size, uint16_t stream, uint32_
 	info.sendv_flags = SCTP_SEND_SNDINFO_VALID | (policy ? SCTP_SEND_PRINFO_VALID : 0);
 	info.sendv_sndinfo.snd_sid = stream;
 	info.sendv_sndinfo.snd_ppid = htonl(ppid);
-	info.sendv_sndinfo.snd_flags = (uint16_t)(unordered ? SCTP_UNORDERED : 0);
+	info.sendv_sndinfo.snd_flags = (uint16_t)((unordered ? SCTP_UNORDERED : 0) | (options.explicit_eor ? SCTP_EOR : 0));
 	info.sendv_prinfo.pr_policy = (uint16_t)policy;
 	info.sendv_prinfo.pr_value = value;
 	if (usrsctp_sendv(association, data, size, NULL, 0, &info, sizeof info, SCTP_SENDV_SPA, 0) < 0)
@@ -533,6 +533,8 @@ static void configure(struct socket *so) {
 	SET(so, SCTP_REMOTE_UDP_ENCAPS_PORT, encapsulation);
 	if (options.nodelay)
 		SET(so, SCTP_NODELAY, on);
+	if (options.explicit_eor) /* a message goes into the buffer piece by piece, at the expense of less important ones */
+		SET(so, SCTP_EXPLICIT_EOR, on);
 	if (options.mtu || options.heartbeat) {
 		struct sctp_paddrparams path = {.spp_hbinterval = options.heartbeat, .spp_flags = SPP_HB_ENABLE};
 		if (options.mtu) {
@@ -649,7 +651,7 @@ static const struct option option_table[] = {
 	{"verify", no_argument, NULL, 'v'},           {"report", no_argument, NULL, 'r'},
 	{"nodelay", no_argument, NULL, 'N'},          {"interleaving", no_argument, NULL, 'I'},
 	{"heartbeat", required_argument, NULL, 'H'},  {"hold", required_argument, NULL, 'W'},
-	{"answer-strangers", no_argument, NULL, 'A'},
+	{"answer-strangers", no_argument, NULL, 'A'}, {"explicit-eor", no_argument, NULL, 'E'},
 	{"linger", no_argument, NULL, 'L'},           {NULL, 0, NULL, 0},
 };
 
@@ -688,6 +690,7 @@ static void parse_options(int argc, char **argv) {
 		case 'H': options.heartbeat = number; break;
 		case 'W': options.hold = number; break;
 		case 'A': options.answer_strangers = true; break;
+		case 'E': options.explicit_eor = true; break;
 		case 'N': options.nodelay = true; break;
 		case 'I': options.interleaving = true; break;
 		case 'L': options.linger = true; break;

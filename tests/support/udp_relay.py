@@ -26,23 +26,27 @@ class UdpRelay:
         self._front = front
         self._back = back
         self.links = (there, back_again)
+        self.came: tuple[list[bytes], list[bytes]] = ([], [])
+        """The datagrams for the target and from it, before anything happened to them."""
         self.port: int = front.getsockname()[1]
         self._client: Any = None
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._carry, self.links[0], self._from_client, self._back.send)
-            nursery.start_soon(self._carry, self.links[1], self._from_target, self._to_client)
+            nursery.start_soon(self._carry, 0, self._from_client, self._back.send)
+            nursery.start_soon(self._carry, 1, self._from_target, self._to_client)
 
     async def _carry(
         self,
-        link: EmulatedLink,
+        direction: int,
         receive: Callable[[], Awaitable[bytes]],
         send: Callable[[bytes], Awaitable[int]],
     ) -> None:
+        link, came = self.links[direction], self.came[direction]
         while True:
             with trio.CancelScope(deadline=link.next_delivery()):
-                link.push(await receive(), trio.current_time())
+                came.append(await receive())
+                link.push(came[-1], trio.current_time())
             for datagram in link.pop_due(trio.current_time()):
                 with suppress(ConnectionRefusedError):  # nobody is there: it is lost
                     await send(datagram)

@@ -226,10 +226,15 @@ class PacketBuilder:
             chunks.append(self.cookie_chunk)
             room -= len(self.cookie_chunk)
             self.cookie_chunk = b""
-        if tcb.data_receiver.sack_wanted and room >= SACK_LENGTH:
+        receiver = tcb.data_receiver
+        # a RE-CONFIG takes along what is unacknowledged: a peer that resets its TSNs may not
+        # understand it any more afterwards
+        if room >= SACK_LENGTH and (
+            receiver.sack_wanted or (receiver.ack_pending and tcb.stream_reset.pending)
+        ):
             # the answers to one packet go in one (§12.4): a SACK with many gaps gives way to them
             answers = sum(map(len, self._control)) + SHUTDOWN_LENGTH * self.shutdown_due
-            chunks.append(tcb.data_receiver.sack(max(room - answers, SACK_LENGTH)))
+            chunks.append(receiver.sack(max(room - answers, SACK_LENGTH)))
             room -= len(chunks[-1])
         while self._control and (len(self._control[0]) <= room or not chunks):
             chunks.append(self._control.popleft())  # too large for any packet: alone

@@ -6,15 +6,18 @@ acknowledged it: a FORWARD TSN costs what it contains, however much was abandone
 
 A chunk between abandoned ones that the peer has acknowledged in a gap ack block, and that its policy
 would not let us send again, is passed as well.  Otherwise every hole in a stream that is never
-retransmitted would take a round trip of its own.
+retransmitted would take a round trip of its own.  The message may be waiting for its turn at the peer,
+between two numbers that are skipped.  It ought to be delivered then (§3.6), but some peers throw away
+all that waits up to a number they are told.  So that is told in steps: several FORWARD TSN chunks in one
+packet, of which each skips what comes before the next message that waits.
 """
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Collection
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..._wire.chunks import ForwardTsn, IForwardTsn
 from ..._wire.packet import COMMON_HEADER_SIZE
@@ -31,6 +34,9 @@ _SACK_SIZE: Final = 16
 _MAX_RESETS: Final = 64  # resets remembered before those that are over are looked for
 
 
+_Skipped: TypeAlias = "OrderedDict[tuple[int, bool], tuple[int, int]]"
+
+
 class ForwardTsnSender:
     """The Advanced.Peer.Ack.Point, and the chunk that tells the peer of it."""
 
@@ -44,13 +50,15 @@ class ForwardTsnSender:
         "_sent_at",
         "_sent_point",
         "_skipped",
+        "_steps",
+        "_waiting_there",
         "advanced_peer_ack_point",
         "due",
     )
 
     def __init__(self, data: OutstandingData, path_mtu: int) -> None:
         """``path_mtu`` is the least that there will ever be."""
-        room = path_mtu - COMMON_HEADER_SIZE - _SACK_SIZE - _HEADER_SIZE
+        room = path_mtu - COMMON_HEADER_SIZE - _SACK_SIZE
         self._room = min(room, _ENTRY_SIZE * MAX_ENTRIES)  # a peer may read no more either
         self.restart(data)
 
@@ -64,7 +72,11 @@ class ForwardTsnSender:
         self._sent_point = data.cumulative_tsn_ack
         self._sent_at = 0.0
         # (stream id, unordered): the last TSN skipped and its SSN or MID; the lowest TSN first
-        self._skipped: OrderedDict[tuple[int, bool], tuple[int, int]] = OrderedDict()
+        self._skipped: _Skipped = OrderedDict()
+        # the same of earlier steps: each up to a point, and the numbers skipped since the one before
+        self._steps: deque[tuple[int, _Skipped]] = deque()
+        # streams on which ordered messages may wait at the peer behind what this step has skipped
+        self._waiting_there: set[int] = set()
         # stream id: numbers of chunks before this TSN mean nothing to the peer any more
         self._reset_at: dict[int, int] = {}
         self._all_reset_at = 0
@@ -82,12 +94,13 @@ class ForwardTsnSender:
             return
         if not stream_ids:
             self._all_reset_at = data.next_tsn
-            self._skipped.clear()
+            self._forget_skipped()
             return
         for stream_id in stream_ids:
             self._reset_at[stream_id] = data.next_tsn
-            self._skipped.pop((stream_id, False), None)
-            self._skipped.pop((stream_id, True), None)
+            for skipped in self._all_skipped():
+                skipped.pop((stream_id, False), None)
+                skipped.pop((stream_id, True), None)
         if len(self._reset_at) > _MAX_RESETS:
             first = data.cumulative_tsn_ack + 1
             self._reset_at = {s: tsn for s, tsn in self._reset_at.items() if tsn > first}
@@ -96,9 +109,12 @@ class ForwardTsnSender:
         """Chunks were abandoned or acknowledged: find the point anew (§3.5 C1 to C3)."""
         data = self._data
         acked = data.cumulative_tsn_ack
-        skipped = self._skipped
+        skipped, steps = self._skipped, self._steps
+        while steps and steps[0][0] <= acked:
+            steps.popleft()
         while skipped and next(iter(skipped.values()))[0] <= acked:
-            skipped.popitem(last=False)
+            (stream_id, _), _ = skipped.popitem(last=False)
+            self._waiting_there.discard(stream_id)
         if self._resetting[1] <= acked:
             self._resetting = (), math.inf
         if self.advanced_peer_ack_point < acked:  # C1
@@ -122,6 +138,8 @@ class ForwardTsnSender:
                 self.advanced_peer_ack_point = tsn
             elif chunk.state != ACKED or not _may_be_passed(chunk, now):
                 break
+            elif not chunk.message.unordered and (chunk.message.stream_id, False) in self._skipped:
+                self._waiting_there.add(chunk.message.stream_id)
             tsn += 1
         self._looked_at = tsn - 1
 
@@ -136,12 +154,21 @@ class ForwardTsnSender:
         if tsn <= last_tsn:
             return False
         return any(
-            skipped <= last_tsn and (not stream_ids or stream_id in stream_ids)
-            for (stream_id, _), (skipped, _) in self._skipped.items()
+            tsn_skipped <= last_tsn and (not stream_ids or stream_id in stream_ids)
+            for skipped in self._all_skipped()
+            for (stream_id, _), (tsn_skipped, _) in skipped.items()
         )
 
+    def _all_skipped(self) -> list[_Skipped]:
+        return [skipped for _, skipped in self._steps] + [self._skipped]
+
+    def _forget_skipped(self) -> None:
+        self._steps.clear()
+        self._skipped.clear()
+        self._waiting_there.clear()
+
     def _skip(self, chunk: OutstandingChunk, interleaving: bool) -> bool:
-        """Note the number that is skipped on a stream; False: one FORWARD TSN has no room for it."""
+        """Note the number that is skipped on a stream; False: one packet has no room for it."""
         message = chunk.message
         stream_id, unordered = message.stream_id, message.unordered
         if unordered and not interleaving:
@@ -150,14 +177,24 @@ class ForwardTsnSender:
             return True
         key = stream_id, unordered
         skipped = self._skipped
-        if key not in skipped:
-            size = _I_ENTRY_SIZE if interleaving else _ENTRY_SIZE
-            if (len(skipped) + 1) * size > self._room:
+        begins_step = not unordered and stream_id in self._waiting_there
+        if begins_step or key not in skipped:
+            added = (_HEADER_SIZE if begins_step else 0) + _entry_size(interleaving)
+            if self._size(interleaving) + added > self._room:
                 return False
+        if begins_step:
+            self._steps.append((self.advanced_peer_ack_point, skipped))
+            self._skipped = skipped = OrderedDict()
+            self._waiting_there.clear()
         # on a stream numbers rise with the TSNs: the last one is the largest
         skipped[key] = chunk.tsn, message.mid if interleaving else message.ssn
         skipped.move_to_end(key)
         return True
+
+    def _size(self, interleaving: bool) -> int:
+        """Of all the chunks that are to be sent."""
+        entries = sum(map(len, self._all_skipped()))
+        return (len(self._steps) + 1) * _HEADER_SIZE + entries * _entry_size(interleaving)
 
     def rewind(self) -> None:
         """The peer has taken back what it had acknowledged, and we have passed, perhaps."""
@@ -166,29 +203,35 @@ class ForwardTsnSender:
         for tsn in range(acked + 1, self.advanced_peer_ack_point + 1):
             data.mark_again(tsn)  # its policy gives it up then
         self.advanced_peer_ack_point = self._looked_at = self._sent_point = acked
-        self._skipped.clear()
+        self._forget_skipped()
 
     def repeat(self) -> None:
         """T3-rtx has expired, or the peer is another incarnation (§3.5 A5)."""
         self.due = self.advanced_peer_ack_point > self._data.cumulative_tsn_ack
 
     def chunk(self, room: int, interleaving: bool, now: float) -> bytes:
-        """The chunk that is due; empty if it does not fit."""
-        new_cumulative_tsn = self.advanced_peer_ack_point & MASK32
-        chunk: ForwardTsn | IForwardTsn
-        if interleaving:
-            mids = [(*key, number) for key, (_, number) in self._skipped.items()]
-            chunk = IForwardTsn(new_cumulative_tsn, mids)
-        else:
-            ssns = [(key[0], number) for key, (_, number) in self._skipped.items()]
-            chunk = ForwardTsn(new_cumulative_tsn, ssns)
-        wire = chunk.encode()
+        """The chunk that is due, or several; empty if that does not fit."""
+        steps = [*self._steps, (self.advanced_peer_ack_point, self._skipped)]
+        wire = b"".join([_encode(point, skipped, interleaving) for point, skipped in steps])
         if len(wire) > room:
             return b""
         self.due = False
         self._sent_at = now
         self._sent_point = self.advanced_peer_ack_point
         return wire
+
+
+def _entry_size(interleaving: bool) -> int:
+    return _I_ENTRY_SIZE if interleaving else _ENTRY_SIZE
+
+
+def _encode(point: int, skipped: _Skipped, interleaving: bool) -> bytes:
+    if interleaving:
+        mids = [(*key, number) for key, (_, number) in skipped.items()]
+        return IForwardTsn(point & MASK32, mids).encode()
+    return ForwardTsn(
+        point & MASK32, [(key[0], number) for key, (_, number) in skipped.items()]
+    ).encode()
 
 
 def _may_be_passed(chunk: OutstandingChunk, now: float) -> bool:
