@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from .dtls_record import RECORD_HEADER_SIZE, ContentType, RecordProtection, encode_record
 
 __all__ = [
+    "MAX_FRAGMENTS",
     "MAX_MESSAGE",
     "FlightRecord",
     "Fragment",
@@ -33,6 +34,8 @@ _HEADER: Final = Struct(">BBHHBHBH")  # 24-bit numbers as 8 + 16
 MAX_MESSAGE: Final = (1 << 14) - HANDSHAKE_HEADER_SIZE
 """A longer message is refused: it has to fit one record when OpenSSL gets it.  The longest that is
 known from the field is a ClientHello of 1.5 KiB."""
+MAX_FRAGMENTS: Final = 8
+"""Most fragments of a record that are looked at: who does not give each message its own has five."""
 _MAX_AHEAD: Final = 8
 """How many messages beyond the next one are kept: a flight has at most five."""
 _MAX_PIECES: Final = 64
@@ -63,7 +66,9 @@ class Fragment(NamedTuple):
 def parse_fragments(payload: bytes) -> Iterator[Fragment]:
     """The fragments in a handshake record, up to the first that makes no sense."""
     position, end = 0, len(payload)
-    while end - position >= HANDSHAKE_HEADER_SIZE:
+    for _ in range(MAX_FRAGMENTS):
+        if end - position < HANDSHAKE_HEADER_SIZE:
+            return
         kind, high, low, seq, offset_high, offset_low, size_high, size_low = _HEADER.unpack_from(
             payload, position
         )

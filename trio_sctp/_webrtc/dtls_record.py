@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 __all__ = [
     "CIPHER_SUITES",
     "MAX_PLAINTEXT",
+    "MAX_RECORDS",
     "RECORD_HEADER_SIZE",
     "AlertDescription",
     "CipherSuite",
@@ -38,6 +39,8 @@ __all__ = [
 
 RECORD_HEADER_SIZE: Final = 13
 MAX_PLAINTEXT: Final = 1 << 14
+MAX_RECORDS: Final = 16
+"""Most records of a datagram that are looked at: flights have up to five, strangers send thousands."""
 _TAG_SIZE: Final = 16
 _DTLS_1_2: Final = 0xFEFD
 _DTLS_1_0: Final = 0xFEFF
@@ -87,7 +90,9 @@ class Record(NamedTuple):
 def split_records(datagram: bytes) -> Iterator[Record]:
     """The records of a datagram, up to the first that is none (RFC 6347 §4.1.1)."""
     offset, end = 0, len(datagram)
-    while end - offset >= RECORD_HEADER_SIZE:
+    for _ in range(MAX_RECORDS):
+        if end - offset < RECORD_HEADER_SIZE:
+            return
         content_type, version, number, length = _HEADER.unpack_from(datagram, offset)
         start = offset + RECORD_HEADER_SIZE
         stop = start + length
