@@ -23,6 +23,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from .ice_allowance import Allowance
 from .ice_candidate import Candidate, IceCredentials
 from .ice_check import answer_check, make_check, role_conflict_response
 from .ice_checklist import CandidatePair, Checklist, PairState, Path
@@ -84,6 +85,7 @@ class IceAgent:
         self._early_checks: list[tuple[Path, int, bool]] = []
         self._verified: dict[Path, None] = {}
         self._requests = SeenRequests()
+        self._allowance = Allowance()
         self._nominations = Nominations[Path]()
         self._consent: Consent | None = None
         self._previous_credentials: IceCredentials | None = None
@@ -291,7 +293,7 @@ class IceAgent:
         if previous is not None and ufrag == previous.ufrag:
             # The old session goes on until the new one has a pair: its checks are only answered.
             result = answer_check(message, path[1], previous)
-            self._send(result.response, path)
+            self._answer(message, result.response, path)
             return result.authentic
         result = answer_check(message, path[1], self.credentials)
         if not result.authentic:
@@ -301,17 +303,23 @@ class IceAgent:
         controlling = self._role.after_request(message)
         if controlling is None:
             key = self.credentials.password.encode()
-            self._send(role_conflict_response(message, key), path)
+            self._answer(message, role_conflict_response(message, key), path)
             return True
-        self._send(result.response, path)
+        self._answer(message, result.response, path)
         original = self._requests.is_original(message.transaction_id, path[1])
-        if self._consent is not None and not (original or self.is_verified(*path)):
+        if not (original or self.is_verified(*path)) and (
+            self._consent is not None or not self._remote_candidates.is_told(path[1])
+        ):
             return False
         self._set_role(controlling=controlling)
         if len(self._verified) < _MAX_VERIFIED:
             self._verified[path] = None
         self._check_back(path, message.priority or 0, message.use_candidate, now)
         return True
+
+    def _answer(self, request: StunMessage, response: bytes | None, path: Path) -> None:
+        self._send(response, path)
+        self._allowance.heard(path[1], len(request.raw) - len(response or b""))
 
     def _set_role(self, *, controlling: bool) -> None:
         if controlling != self.controlling:
@@ -386,14 +394,21 @@ class IceAgent:
             use_candidate=nominate,
         )
         self._checks.add(transaction_id, transaction)
-        self._send(request, pair.path)
+        self._send_check(request, pair.path, in_advance=True)
 
     def _send(self, data: bytes | None, path: Path) -> None:
         if data is not None:
             self._datagrams.append(IceDatagram(data, *path))
 
+    def _send_check(self, data: bytes, path: Path, *, in_advance: bool = False) -> None:
+        """One that may not go out counts as lost: further requests of the peer bring others."""
+        if self._remote_candidates.is_told(path[1]) or self._allowance.take(
+            path[1], len(data), in_advance=in_advance
+        ):
+            self._send(data, path)
+
     def _retransmit(self, now: float) -> None:
-        for transaction in self._checks.expire(now, self._send):
+        for transaction in self._checks.expire(now, self._send_check):
             if transaction.pair is not None and not transaction.cancelled:
                 self._pair_failed(transaction.pair, now)
 
@@ -450,6 +465,7 @@ class IceAgent:
             # RFC 8445 §7.2.5.3.1: ours, and of no use to the peer
             self._local.add_reflexive("prflx", mapped, base=pair.local.address)
         pair.succeed(now)
+        self._allowance.prove(pair.remote.address)
         self._first_valid_at = min(self._first_valid_at, now)
         self._checklist.unfreeze(pair.foundation)
         self._wake(now)

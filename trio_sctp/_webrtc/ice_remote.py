@@ -41,6 +41,11 @@ class RemoteCandidates:
         self._by_address[candidate.address] = candidate
         return True
 
+    def is_told(self, address: Address) -> bool:
+        """Whether the peer has told it, by whatever way descriptions go."""
+        known = self._by_address.get(address)
+        return known is not None and known.kind != "prflx"
+
     def found_at(self, address: Address, priority: int) -> Candidate | None:
         """The one at an address that a check has come from (RFC 8445 §7.3.1.3); None if there are
         too many.
