@@ -74,6 +74,7 @@ class Driver:
         self._sending = False
         self._left: list[bytes] = []
         self._limit_for = self._limit = 0
+        self._overhead = max(transport.datagram_overhead - UDP_OVERHEAD, 0)
         self._stopping = False
         self._can_send = True
         self._sender_finished = trio.Event()
@@ -225,7 +226,7 @@ class Driver:
         size = self._core.path_mtu
         if size != self._limit_for:
             limit = min(PACKETS_PER_BATCH, BYTES_PER_BATCH // size)
-            run = BYTES_PER_CALL // (size + max(self.transport.datagram_overhead - UDP_OVERHEAD, 0))
+            run = BYTES_PER_CALL // (size + self._overhead)
             self._limit_for, self._limit = size, limit - limit % run if 0 < run < limit else limit
         return self._limit
 

@@ -81,8 +81,10 @@ class PeerShare(Mailbox):
 
     @property
     def datagram_overhead(self) -> int:
-        way = self._way()
-        return 0 if way is None else way[0].overhead_to(way[1])
+        path = self._ice.send_path
+        if path is None:
+            return 0
+        return self._sockets.by_address[path[0]].overhead_to(to_socket_address(path[1]))
 
     @property
     def remote_address(self) -> tuple[str, int] | None:
