@@ -779,4 +779,4 @@ def test_short_lived_channels_leave_no_memory_behind() -> None:
     assert len(pair.a.channels) == len(pair.z.channels) == 0
     assert size < 50_000
     for end in (pair.a, pair.z):
-        assert not end.association.send_queue._streams
+        assert not end.association.send_queue.streams.by_id

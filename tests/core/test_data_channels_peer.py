@@ -28,6 +28,7 @@ from trio_sctp._core.events import (
     OutgoingStreamsReset,
     PeerShutdown,
 )
+from trio_sctp._core.tx.resettable_streams import ResettableStreams
 from trio_sctp._wire.chunks import Chunk, Data, IData, ReConfig
 from trio_sctp._wire.dcep import (
     PPID_BINARY,
@@ -458,7 +459,8 @@ def test_open_that_overtakes_a_stream_reset_is_held() -> None:
     pair.raw_reset(pair.z, 1)
     pair.settle()
     pair.z.lose = lambda chunks: False
-    pair.z.association.send_queue.reset_stream(1)  # this peer does not wait for the answer
+    # this peer does not wait for the answer
+    ResettableStreams(pair.z.association.send_queue).reset_stream(1)
     pair.raw_dcep(pair.z, 1, DataChannelOpen(label="impatient"))
     pair.settle()
     assert pair.a.take(ChannelOpened) == []
@@ -516,7 +518,7 @@ def test_message_that_was_held_back_behind_a_deferred_reset_follows_it_at_once()
     pair.z.lose = lambda chunks: False
     pair.raw_reset(pair.z, 1)
     pair.settle()
-    pair.z.association.send_queue.reset_stream(1)
+    ResettableStreams(pair.z.association.send_queue).reset_stream(1)
     pair.raw(pair.z, 1, 0, b"after")
     pair.settle()
     assert pair.a.events == []

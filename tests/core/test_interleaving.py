@@ -356,7 +356,7 @@ def test_mids_wrap() -> None:
     pair = interleaving_pair()
     assert pair.a.association.tcb is not None
     assert pair.z.association.tcb is not None
-    stream = pair.a.association.send_queue._stream(4)
+    stream = pair.a.association.send_queue.streams[4]
     stream.next_mid = stream.next_unordered_mid = 2**32 - 2
     pair.z.association.tcb.data_receiver._queue._expected[4] = 2**32 - 2
     seen: list[c.IData] = []
@@ -376,7 +376,7 @@ def test_mids_wrap() -> None:
 def test_mids_wrap_under_loss() -> None:
     pair = interleaving_pair()
     assert pair.z.association.tcb is not None
-    pair.a.association.send_queue._stream(4).next_mid = 2**32 - 3
+    pair.a.association.send_queue.streams[4].next_mid = 2**32 - 3
     pair.z.association.tcb.data_receiver._queue._expected[4] = 2**32 - 3
     rng = Random(7)
     pair.lose = lambda packet: rng.random() < 0.3
@@ -390,7 +390,7 @@ def test_no_more_ordered_messages_than_mids_allow() -> None:
     """§2.1: at most 2^31 - 1 of a stream in flight."""
     pair = interleaving_pair()
     send_and_pull(pair, (4, b"1"))
-    pair.a.association.send_queue._stream(4).ordered_in_window = 2**31 - 1
+    pair.a.association.send_queue.streams[4].ordered_in_window = 2**31 - 1
     assert [k.payload for k in send_and_pull(pair, (4, b"2"), (5, b"other"))] == [b"other"]
     pair.run()  # the first is acknowledged
     assert received(pair.z) == {4: [b"1", b"2"], 5: [b"other"]}
@@ -399,7 +399,7 @@ def test_no_more_ordered_messages_than_mids_allow() -> None:
 def test_fsns_wrap_at_the_sender() -> None:
     pair = interleaving_pair()
     send_and_pull(pair, (4, large(0, 9)))
-    begun = pair.a.association.send_queue._stream(4).messages[0]
+    begun = pair.a.association.send_queue.streams[4].messages[0]
     begun.fsn = 2**32 - 2  # 2^32 fragments cannot be sent here
     while pair.transit:
         pair.deliver()

@@ -248,7 +248,7 @@ def test_thousands_of_expired_messages_behind_one_that_lives_cost_no_memory(
             pair.send(bytes(100), options=SendOptions(lifetime=0.01))
         pair.now += 0.1
         pair.a.expire(pair.now)
-    stream = pair.queue._send_queue._streams[0]
+    stream = pair.queue._send_queue.streams.by_id[0]
     assert len(stream.messages) < 5
     assert pair.a.association.statistics().messages_abandoned_unsent == 2000
     pair.run()
@@ -634,7 +634,7 @@ def test_unordered_messages_are_listed_only_where_they_have_a_number(
 def test_numbers_wrap_around(make_pair: MakePair, interleaving: bool) -> None:
     pair = make_pair()
     queue = pair.queue._send_queue
-    stream = queue._stream(0)
+    stream = queue.streams[0]
     for end_queue in (pair.z.association.tcb,):
         assert end_queue is not None
         end_queue.data_receiver._queue._expected[0] = 0xFFFFFFFF if interleaving else 0xFFFF

@@ -15,7 +15,9 @@ from trio_sctp._core.events import (
     OutgoingStreamsReset,
 )
 from trio_sctp._core.stream_reset import ReconfigEvent, StreamReset
-from trio_sctp._core.tx.send_queue import OutgoingMessage, SendQueue
+from trio_sctp._core.tx.outgoing_message import OutgoingMessage
+from trio_sctp._core.tx.resettable_streams import ResettableStreams
+from trio_sctp._core.tx.send_queue import SendQueue
 from trio_sctp._wire.chunks import ReConfig
 from trio_sctp._wire.error_causes import ProtocolViolation, UnrecognizedParameters
 from trio_sctp._wire.parameters import (
@@ -93,7 +95,7 @@ class End:
             peer_initial_tsn=peer_tsn,
             outbound_streams=streams,
             inbound_streams=streams,
-            send_queue=self.queue,
+            send_queue=ResettableStreams(self.queue),
             sender=self.sender,
             receiver=self.receiver,
             rto=Rto(),
@@ -215,7 +217,7 @@ def test_messages_sent_during_a_reset_wait_for_the_answer_and_start_at_ssn_0() -
     a.reset.receive(z.take_one(), 0)
     a.transmit()
     assert later.ssn == 0
-    assert a.queue.is_idle(1)
+    assert ResettableStreams(a.queue).is_idle(1)
 
 
 def test_denied_reset_goes_on_with_the_old_ssn() -> None:

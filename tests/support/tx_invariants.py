@@ -7,15 +7,12 @@ from collections import Counter
 from trio_sctp._core.path_mtu import MIN_PLPMTU
 from trio_sctp._core.tx.congestion_standard import StandardController
 from trio_sctp._core.tx.miss_indications import MissIndications
+from trio_sctp._core.tx.outbound_streams import MAX_ORDERED_IN_WINDOW, OutboundStream
+from trio_sctp._core.tx.outgoing_message import OutgoingMessage
 from trio_sctp._core.tx.outstanding_data import ABANDONED, ACKED, IN_FLIGHT, MARKED
 from trio_sctp._core.tx.rack import Rack
 from trio_sctp._core.tx.retransmission_queue import RetransmissionQueue
-from trio_sctp._core.tx.send_queue import (
-    MAX_ORDERED_IN_WINDOW,
-    OutboundStream,
-    OutgoingMessage,
-    SendQueue,
-)
+from trio_sctp._core.tx.send_queue import SendQueue
 
 SMALLEST_PMDCS = MIN_PLPMTU - 12
 
@@ -132,7 +129,7 @@ def _check_messages(queue: RetransmissionQueue) -> None:
         if not chunk.message.abandoned:
             begun[id(chunk.message)] = chunk.message
         outstanding[id(chunk.message)] += chunk.payload_size
-    for stream in queue._send_queue._streams.values():
+    for stream in queue._send_queue.streams.by_id.values():
         for message in stream.messages:
             if message.offset:
                 begun[id(message)] = message
@@ -144,14 +141,14 @@ def _check_messages(queue: RetransmissionQueue) -> None:
 
 def check_send_queue(send_queue: SendQueue) -> None:
     """The send queue's own counters."""
-    streams = send_queue._streams.values()
+    streams = send_queue.streams.by_id.values()
     for stream in streams:
-        assert stream.paused == (stream.stream_id in send_queue._paused)
+        assert stream.paused == (stream.stream_id in send_queue.streams.paused)
         assert stream.abandoned_waiting == sum(m.abandoned for m in stream.messages)
         assert not (stream.messages and stream.messages[0].abandoned)
         waiting = [len(m.payload) - m.offset for m in stream.messages if not m.abandoned]
         assert all(waiting), "a message that was wholly sent still waits"
-        held = list(send_queue._held.get(stream.stream_id, ()))
+        held = list(send_queue.streams._held.get(stream.stream_id, ()))
         assert not any(m.abandoned or m.offset for m in held)
         waiting += [len(message.payload) for message in held]
         assert stream.unsent_bytes == sum(waiting)
@@ -160,7 +157,7 @@ def check_send_queue(send_queue: SendQueue) -> None:
         assert 0 <= stream.ordered_in_window <= MAX_ORDERED_IN_WINDOW
         assert not (stream.active and not stream.messages)
         if stream.messages and not stream.active:
-            held_up = stream.paused or send_queue._suspended
+            held_up = stream.paused or send_queue.streams.suspended
             assert held_up or stream.ordered_in_window == MAX_ORDERED_IN_WINDOW
         if stream.active and stream.paused:
             assert stream.messages[0].offset, "a stream may send although it is paused"
@@ -168,9 +165,9 @@ def check_send_queue(send_queue: SendQueue) -> None:
             assert message.offset == 0, "a message was begun before the one ahead of it"
     assert send_queue.unsent_bytes == sum(stream.unsent_bytes for stream in streams)
     waiting_messages = [m for stream in streams for m in stream.messages if not m.abandoned]
-    assert send_queue._held_count == sum(map(len, send_queue._held.values()))
+    assert send_queue.streams.held_count == sum(map(len, send_queue.streams._held.values()))
     not_begun = sum(m.offset == 0 for m in waiting_messages)
-    assert send_queue.message_count == not_begun + send_queue._held_count
+    assert send_queue.message_count == not_begun + send_queue.streams.held_count
     begun = [m for m in waiting_messages if m.offset]
     if send_queue.interleaving:
         assert send_queue._begun_count == len(begun)
@@ -182,4 +179,4 @@ def check_send_queue(send_queue: SendQueue) -> None:
 
 def state_is_kept_of(send_queue: SendQueue, stream_id: int) -> OutboundStream | None:
     """What the queue remembers of a stream; None for one that is as good as new."""
-    return send_queue._streams.get(stream_id)
+    return send_queue.streams.by_id.get(stream_id)

@@ -11,8 +11,9 @@ from tests.support.tx_invariants import check_invariants, check_not_stalled
 from trio_sctp._core.config import Config
 from trio_sctp._core.rto import RetransmissionTimeout
 from trio_sctp._core.tx.congestion_standard import StandardController
+from trio_sctp._core.tx.outgoing_message import OutgoingMessage
 from trio_sctp._core.tx.retransmission_queue import RetransmissionQueue
-from trio_sctp._core.tx.send_queue import OutgoingMessage, SendQueue
+from trio_sctp._core.tx.send_queue import SendQueue
 from trio_sctp._wire.chunks import Data, Sack
 
 PATH_MTU = 1200

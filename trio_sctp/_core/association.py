@@ -21,7 +21,7 @@ from .._wire.packet import COMMON_HEADER_SIZE
 from .capabilities import Capabilities
 from .config import FIXED_BY_INIT
 from .errors import LocalProtocolError
-from .events import CloseReason, Event, Outcome
+from .events import CloseReason, Event
 from .handshake import Initiator, PeerSetup
 from .heartbeat import request_heartbeat
 from .receive import receive_packets
@@ -32,8 +32,8 @@ from .states import SENDING, SHUTTING_DOWN, State
 from .statistics import AssociationStatistics
 from .stream_reset import StreamReset
 from .termination import abort_with, begin_shutdown
+from .tx.outgoing_message import OutgoingMessage
 from .tx.policies import Policies, Policy
-from .tx.send_queue import OutgoingMessage
 
 if TYPE_CHECKING:
     from .send_options import SendOptions
@@ -163,13 +163,7 @@ class Association(StateMachine):
         Returns how many bytes were.
         """
         threshold = -1 if discard_priority is None else discard_priority
-        queue, freed = self.send_queue, 0
-        while freed < size:
-            message = queue.policies.least_important(stream_id, threshold)
-            if message is None:
-                break
-            freed += len(message.payload)
-            queue.abandon(message, Outcome.ABANDONED_PRIORITY)
+        freed = self.send_queue.make_room(size, stream_id, threshold)
         self.tell_of_sending()
         return freed
 
@@ -229,13 +223,10 @@ class Association(StateMachine):
 
     def discard_unsent(self, stream_id: int, *, now: float) -> int:
         """Drop the messages of a stream of which nothing was sent yet; how many."""
-        messages = self.send_queue.discard(stream_id)
-        discarded = len(messages)
-        for message in messages:
-            self.send_queue.policies.discarded(message)
+        discarded = self.send_queue.discard(stream_id)
         self.tell_of_sending()
         self.settle(now)  # a shutdown may have waited for just these
-        return discarded
+        return len(discarded)
 
     def nothing_sent(self, stream_id: int) -> bool:
         """Of all that was queued on a stream since its last reset, nothing was sent so far."""
@@ -289,15 +280,15 @@ class Association(StateMachine):
         for name, value in (("stream_id", stream_id), ("priority", priority)):
             if value not in range(65536):
                 raise LocalProtocolError(f"{name} is {value!r}: it must be from 0 to 65535")
-        self.send_queue.set_priority(stream_id, priority)
+        self.send_queue.streams.set_priority(stream_id, priority)
 
     def stream_priority(self, stream_id: int) -> int:
         """What `set_stream_priority` has set, or 256."""
-        return self.send_queue.priority_of(stream_id)
+        return self.send_queue.streams.priority_of(stream_id)
 
     def set_low_water(self, stream_id: int, threshold: int) -> None:
         """A `BufferedAmountLow` event comes when the stream's unsent bytes fall to ``threshold``."""
-        self.send_queue.set_low_water(stream_id, threshold)
+        self.send_queue.streams.set_low_water(stream_id, threshold)
 
     def update_config(self, *, now: float, **changes: Any) -> None:
         """Replace fields of the configuration while the association runs.

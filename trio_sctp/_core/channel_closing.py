@@ -29,7 +29,7 @@ from .events import (
     OutgoingStreamsReset,
 )
 from .states import State
-from .tx.send_queue import DEFAULT_PRIORITY
+from .tx.outbound_streams import DEFAULT_PRIORITY
 
 if TYPE_CHECKING:
     from .channel_table import ChannelTable

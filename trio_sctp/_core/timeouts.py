@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from .events import Outcome
 from .heartbeat import on_interval, on_unanswered
 from .setup import on_t1_cookie, on_t1_init
 from .states import SETTING_UP
@@ -49,9 +48,8 @@ def _on_lifetime(a: StateMachine, now: float) -> None:
     """Messages are too old to be sent, or to be sent again (RFC 3758 §4.1 TR3, TR4)."""
     if a.tcb is not None:
         a.tcb.retransmission_queue.expire(now)
-        return
-    for message in a.send_queue.policies.expired(now):
-        a.send_queue.abandon(message, Outcome.ABANDONED_LIFETIME)
+    else:
+        a.send_queue.expire(now)
 
 
 def _on_t3_rtx(a: StateMachine, now: float) -> None:

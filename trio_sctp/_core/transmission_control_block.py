@@ -18,6 +18,7 @@ from .path_mtu import PathMtuDiscovery
 from .rto import RetransmissionTimeout
 from .rx.data_receiver import DataReceiver
 from .stream_reset import StreamReset
+from .tx.resettable_streams import ResettableStreams
 from .tx.retransmission_queue import RetransmissionQueue
 from .tx.send_queue import SendQueue
 
@@ -136,7 +137,7 @@ class TransmissionControlBlock:
             peer_initial_tsn=peer.initial_tsn,
             outbound_streams=self.outbound_streams,
             inbound_streams=self.inbound_streams,
-            send_queue=self._send_queue,
+            send_queue=ResettableStreams(self._send_queue),
             sender=self.retransmission_queue,
             receiver=self.data_receiver,
             rto=self.rto,

@@ -8,8 +8,8 @@ from hypothesis import given, settings, strategies as st
 
 from tests.support.tx_invariants import check_invariants
 from tests.support.tx_sender import FULL, PMDCS, Sender
+from trio_sctp._core.tx.outgoing_message import OutgoingMessage
 from trio_sctp._core.tx.outstanding_data import ACKED, IN_FLIGHT, MARKED, OutstandingData
-from trio_sctp._core.tx.send_queue import OutgoingMessage
 
 
 def in_flight(count: int, *, size: int = FULL, cwnd: int = 10**6) -> Sender:

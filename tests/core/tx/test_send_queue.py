@@ -8,7 +8,9 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.support.tx_invariants import check_send_queue, state_is_kept_of
-from trio_sctp._core.tx.send_queue import OutgoingMessage, SendQueue
+from trio_sctp._core.tx.outgoing_message import OutgoingMessage
+from trio_sctp._core.tx.resettable_streams import ResettableStreams
+from trio_sctp._core.tx.send_queue import SendQueue
 from trio_sctp._wire.data_chunks import BEGINNING, ENDING, UNORDERED
 
 
@@ -95,7 +97,7 @@ def test_unsent_bytes_by_stream_and_in_all() -> None:
 
 def test_low_water_is_told_once_per_crossing() -> None:
     queue = SendQueue()
-    queue.set_low_water(1, 50)
+    queue.streams.set_low_water(1, 50)
     add(queue, 1, size=100)
     seen = []
     while take(queue, 20):
@@ -109,7 +111,7 @@ def test_low_water_is_told_once_per_crossing() -> None:
 
 def test_low_water_0_is_told_when_the_last_byte_was_taken() -> None:
     queue = SendQueue()
-    queue.set_low_water(1, 0)
+    queue.streams.set_low_water(1, 0)
     add(queue, 1, 1)
     take(queue)
     assert queue.drained == []
@@ -119,7 +121,7 @@ def test_low_water_0_is_told_when_the_last_byte_was_taken() -> None:
 
 def test_low_water_is_not_told_of_what_never_was_above_it() -> None:
     queue = SendQueue()
-    queue.set_low_water(1, 50)
+    queue.streams.set_low_water(1, 50)
     add(queue, 1, size=50)
     order(queue)
     add(queue, 2, size=500)  # no mark was set
@@ -129,8 +131,8 @@ def test_low_water_is_not_told_of_what_never_was_above_it() -> None:
 
 def test_low_water_can_be_turned_off() -> None:
     queue = SendQueue()
-    queue.set_low_water(1, 0)
-    queue.set_low_water(1, -1)
+    queue.streams.set_low_water(1, 0)
+    queue.streams.set_low_water(1, -1)
     add(queue, 1)
     order(queue)
     assert queue.drained == []
@@ -161,7 +163,7 @@ def test_discard_of_a_stream_that_waits_for_its_turn() -> None:
 
 def test_discard_crosses_the_low_water_mark_too() -> None:
     queue = SendQueue()
-    queue.set_low_water(1, 10)
+    queue.streams.set_low_water(1, 10)
     add(queue, 1, 1, 1)
     queue.discard(1)
     assert queue.drained == [1]
@@ -169,11 +171,12 @@ def test_discard_crosses_the_low_water_mark_too() -> None:
 
 def test_clear_forgets_all_but_the_low_water_marks() -> None:
     queue = SendQueue()
-    queue.set_low_water(1, 5)
+    resets = ResettableStreams(queue)
+    queue.streams.set_low_water(1, 5)
     add(queue, 1, 2, 2)
     take(queue)
     take(queue, 5)
-    queue.pause(3)
+    resets.pause(3)
     queue.clear()
     check_send_queue(queue)
     assert (queue.unsent_bytes, queue.message_count, queue.drained) == (0, 0, [])
@@ -210,78 +213,85 @@ def test_waiting_beyond() -> None:
 
 def test_a_paused_stream_begins_no_message_and_holds_up_no_other() -> None:
     queue = SendQueue()
+    resets = ResettableStreams(queue)
     add(queue, 1, 2)
-    queue.pause(1)
+    resets.pause(1)
     add(queue, 1)
     assert order(queue) == [2]
-    assert not queue.is_idle(1)
-    queue.resume(1)
+    assert not resets.is_idle(1)
+    resets.resume(1)
     assert order(queue) == [1, 1]
-    assert queue.is_idle(1)
+    assert resets.is_idle(1)
 
 
 def test_a_message_that_was_begun_is_finished_although_its_stream_is_paused() -> None:
     queue = SendQueue()
+    resets = ResettableStreams(queue)
     add(queue, 1, 1, 2, size=30)
     take(queue, 10)
-    queue.pause(1)
+    resets.pause(1)
     check_send_queue(queue)
     assert order(queue, 30) == [1, 2]
-    queue.resume(1)
+    resets.resume(1)
     assert order(queue, 30) == [1]
 
 
 def test_a_stream_resumed_within_a_message() -> None:
     queue = SendQueue()
+    resets = ResettableStreams(queue)
     add(queue, 1, 1, 2, size=30)
     take(queue, 10)
-    queue.pause(1)
-    queue.resume(1)
+    resets.pause(1)
+    resets.resume(1)
     check_send_queue(queue)
     assert order(queue, 30) == [1, 2, 1]
 
 
 def test_pausing_the_last_message_of_a_stream_within_it() -> None:
     queue = SendQueue()
+    resets = ResettableStreams(queue)
     add(queue, 1, size=30)
     take(queue, 10)
-    queue.pause(1)
+    resets.pause(1)
     assert order(queue, 30) == [1]
-    assert queue.is_idle(1)
+    assert resets.is_idle(1)
 
 
 def test_reset_begins_again_with_ssn_0_and_resume_does_not() -> None:
     queue = SendQueue()
+    resets = ResettableStreams(queue)
     messages = add(queue, 1, 1)
     order(queue)
-    queue.pause(1)
+    resets.pause(1)
     messages += add(queue, 1)
-    queue.resume(1)
+    resets.resume(1)
     order(queue)
-    queue.pause(1)
+    resets.pause(1)
     messages += add(queue, 1)
-    queue.reset_stream(1)
+    resets.reset_stream(1)
     order(queue)
     assert [each.ssn for each in messages] == [0, 1, 2, 0]
 
 
 def test_no_state_is_left_behind_by_a_short_lived_stream() -> None:
     queue = SendQueue()
+    resets = ResettableStreams(queue)
     for stream_id in range(2000):
         [sent] = add(queue, stream_id)
         take(queue)
         queue.acknowledged([sent])
-        queue.pause(stream_id)
-        queue.reset_stream(stream_id)
-    assert not queue._streams
+        resets.pause(stream_id)
+        resets.reset_stream(stream_id)
+    assert not queue.streams.by_id
 
 
 def test_no_state_is_left_behind_when_the_acknowledgement_comes_after_the_reset() -> None:
     queue = SendQueue()
+    resets = ResettableStreams(queue)
     [sent] = add(queue, 7)
     take(queue)
-    queue.pause(7)
-    queue.reset_stream(7)
+    resets.pause(7)
+    resets.reset_stream(7)
     assert state_is_kept_of(queue, 7) is not None, "its message is in the send window"
     queue.acknowledged([sent])
     assert state_is_kept_of(queue, 7) is None
@@ -289,22 +299,24 @@ def test_no_state_is_left_behind_when_the_acknowledgement_comes_after_the_reset(
 
 def test_no_state_is_left_behind_by_resets_of_unused_streams() -> None:
     queue = SendQueue()
-    for verb in (queue.reset_stream, queue.resume):
-        queue.pause(5)
+    resets = ResettableStreams(queue)
+    for verb in (resets.reset_stream, resets.resume):
+        resets.pause(5)
         verb(5)
         assert state_is_kept_of(queue, 5) is None
-    queue.set_low_water(5, 0)
+    queue.streams.set_low_water(5, 0)
     assert state_is_kept_of(queue, 5) is not None
-    queue.set_low_water(5, -1)
+    queue.streams.set_low_water(5, -1)
     assert state_is_kept_of(queue, 5) is None
 
 
 def test_a_low_water_mark_survives_a_reset() -> None:
     queue = SendQueue()
-    queue.set_low_water(1, 0)
+    resets = ResettableStreams(queue)
+    queue.streams.set_low_water(1, 0)
     add(queue, 1)
     order(queue)
-    queue.reset_stream(1)
+    resets.reset_stream(1)
     queue.drained.clear()
     add(queue, 1)
     order(queue)
@@ -322,6 +334,7 @@ class SendQueueMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.queue = SendQueue()
+        self.resets = ResettableStreams(self.queue)
         self.waiting: dict[int, deque[OutgoingMessage]] = {i: deque() for i in range(4)}
         self.paused: set[int] = set()
         self.ssn = dict.fromkeys(range(4), 0)
@@ -378,18 +391,18 @@ class SendQueueMachine(RuleBasedStateMachine):
 
     @rule(stream_id=streams)
     def pause(self, stream_id: int) -> None:
-        self.queue.pause(stream_id)
+        self.resets.pause(stream_id)
         self.paused.add(stream_id)
 
     @rule(stream_id=streams)
     def resume(self, stream_id: int) -> None:
-        self.queue.resume(stream_id)
+        self.resets.resume(stream_id)
         self.paused.discard(stream_id)
 
     @rule(stream_id=streams)
     def reset(self, stream_id: int) -> None:
-        if self.queue.is_idle(stream_id):  # nothing else is ever reset
-            self.queue.reset_stream(stream_id)
+        if self.resets.is_idle(stream_id):  # nothing else is ever reset
+            self.resets.reset_stream(stream_id)
             self.paused.discard(stream_id)
             self.ssn[stream_id] = 0
 
@@ -414,7 +427,7 @@ class SendQueueMachine(RuleBasedStateMachine):
             assert self.queue.unsent_of(stream_id) == sum(
                 len(m.payload) - m.offset for m in waiting
             )
-            assert self.queue.is_idle(stream_id) == (not waiting)
+            assert self.resets.is_idle(stream_id) == (not waiting)
 
 
 TestSendQueueMachine = SendQueueMachine.TestCase

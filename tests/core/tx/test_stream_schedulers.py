@@ -11,8 +11,10 @@ from hypothesis import given, settings, strategies as st
 
 from tests.support.incoming_data import executed_lines
 from tests.support.tx_invariants import check_send_queue
+from trio_sctp._core.tx.outgoing_message import OutgoingMessage
+from trio_sctp._core.tx.resettable_streams import ResettableStreams
 from trio_sctp._core.tx.scheduler import SCHEDULERS, FairCapacity, Priority
-from trio_sctp._core.tx.send_queue import OutgoingMessage, SendQueue
+from trio_sctp._core.tx.send_queue import SendQueue
 from trio_sctp._wire.data_chunks import BEGINNING, ENDING
 
 FRAGMENT = 100
@@ -84,10 +86,11 @@ def test_fcfs_keeps_the_order_of_the_program(interleaving: bool) -> None:
 
 def test_fcfs_goes_on_without_a_stream_that_is_paused() -> None:
     queue = filled("fcfs", interleaving=True, s1=[10, 10], s2=[10])
-    queue.pause(1)
+    resets = ResettableStreams(queue)
+    resets.pause(1)
     assert order(queue) == [2]
     add(queue, 3, 10)
-    queue.resume(1)
+    resets.resume(1)
     assert order(queue) == [1, 1, 3]
 
 
@@ -142,16 +145,16 @@ def test_rr_pkt_with_large_messages() -> None:
 
 def test_prio_is_strict_and_takes_turns_among_equals() -> None:
     queue = filled("prio", interleaving=True, s1=[300], s2=[300], s3=[200], s4=[200])
-    queue.set_priority(3, 1024)
-    queue.set_priority(4, 1024)
-    queue.set_priority(2, 128)
+    queue.streams.set_priority(3, 1024)
+    queue.streams.set_priority(4, 1024)
+    queue.streams.set_priority(2, 128)
     assert order(queue) == [3, 4, 3, 4, 1, 1, 1, 2, 2, 2]
 
 
 def test_prio_interrupts_a_message_with_interleaving_only() -> None:
     for interleaving, expected in ((True, [2, 1, 1]), (False, [1, 1, 2])):
         queue = filled("prio", interleaving=interleaving, s1=[300])
-        queue.set_priority(2, 257)
+        queue.streams.set_priority(2, 257)
         assert order(queue, 1) == [1]
         add(queue, 2, 50)
         assert order(queue) == expected
@@ -174,7 +177,7 @@ def test_fc_counts_bytes_and_not_messages(interleaving: bool) -> None:
     queue = filled(
         "fc", interleaving=interleaving, s1=[100] * 4000, s2=[1000] * 400, s3=[37] * 9000
     )
-    queue.set_priority(1, 1)  # it does not care
+    queue.streams.set_priority(1, 1)  # it does not care
     found = shares(queue, 200_000)
     # with headers: 16 or 20 bytes for each chunk, or message
     cost = {1: 1.18, 2: 1.18 if interleaving else 1.016, 3: 1.49}
@@ -193,7 +196,7 @@ def test_wfq_by_the_priorities_of_rfc_8831(interleaving: bool, size: int) -> Non
     count = 800_000 // size
     queue = filled("wfq", interleaving=interleaving, **{f"s{n}": [size] * count for n in weights})
     for stream_id, weight in weights.items():
-        queue.set_priority(stream_id, weight)
+        queue.streams.set_priority(stream_id, weight)
     found = shares(queue, 400_000)
     for stream_id, weight in weights.items():
         assert found[stream_id] == pytest.approx(weight / 1920, rel=0.05)
@@ -201,9 +204,9 @@ def test_wfq_by_the_priorities_of_rfc_8831(interleaving: bool, size: int) -> Non
 
 def test_wfq_takes_any_16_bit_priority() -> None:
     queue = filled("wfq", interleaving=True, s1=[100] * 100, s2=[100] * 100, s3=[100] * 5000)
-    queue.set_priority(1, 0)  # as good as 1
-    queue.set_priority(2, 1)
-    queue.set_priority(3, 65535)
+    queue.streams.set_priority(1, 0)  # as good as 1
+    queue.streams.set_priority(2, 1)
+    queue.streams.set_priority(3, 65535)
     assert set(order(queue, 5000)) == {3}
     assert Counter(order(queue, 100)) == {1: 50, 2: 50}
 
@@ -212,9 +215,9 @@ def test_wfq_takes_any_16_bit_priority() -> None:
 def test_wfq_a_new_priority_holds_at_once(interleaving: bool) -> None:
     queue = filled("wfq", interleaving=interleaving, s1=[100] * 9000, s2=[100] * 9000)
     assert shares(queue, 50_000) == pytest.approx({1: 0.5, 2: 0.5}, rel=0.02)
-    queue.set_priority(1, 1024)
+    queue.streams.set_priority(1, 1024)
     assert shares(queue, 50_000) == pytest.approx({1: 0.8, 2: 0.2}, rel=0.02)
-    queue.set_priority(1, 64)
+    queue.streams.set_priority(1, 64)
     assert shares(queue, 50_000) == pytest.approx({1: 0.2, 2: 0.8}, rel=0.02)
 
 
@@ -226,7 +229,7 @@ def test_wfq_a_new_small_message_is_next_whatever_else_waits() -> None:
         assert order(queue, 1) == [stream_id]
     add(queue, 200, 50)
     add(queue, 201, 50)
-    queue.set_priority(202, 1024)
+    queue.streams.set_priority(202, 1024)
     add(queue, 202, 90)
     add(queue, 203, 20)
     assert order(queue, 4) == [202, 203, 200, 201], "the weightier first, the smaller, the earlier"
@@ -282,7 +285,7 @@ def test_without_interleaving_large_messages_let_the_small_ones_go_first() -> No
 
 def test_without_interleaving_a_large_message_waits_for_its_fair_turn_only() -> None:
     queue = filled("wfq", interleaving=False, s1=[1000], s2=[100] * 50)
-    queue.set_priority(1, 1024)
+    queue.streams.set_priority(1, 1024)
     found = order(queue)
     begun = found.index(1)
     assert found[begun : begun + 10] == [1] * 10
@@ -321,7 +324,8 @@ def test_another_scheduler_takes_over_in_the_midst(name: str, interleaving: bool
 @pytest.mark.parametrize("name", NAMES)
 def test_interleaving_is_learnt_with_messages_waiting(name: str) -> None:
     queue = filled(name, interleaving=False, s1=[250, 30], s2=[170], s3=[20, 20])
-    queue.pause(3)
+    resets = ResettableStreams(queue)
+    resets.pause(3)
     queue.use_interleaving(True)
     check_send_queue(queue)
     seen: list[int] = []
@@ -350,6 +354,7 @@ def test_whatever_happens_all_is_sent_once_and_in_order(
     name: str, interleaving: bool, script: list[tuple[str, int, int]]
 ) -> None:
     queue = SendQueue(name, interleaving=interleaving)
+    resets = ResettableStreams(queue)
     open_message: dict[int, OutgoingMessage] = {}
     waiting: dict[int, list[OutgoingMessage]] = {}
 
@@ -381,25 +386,25 @@ def test_whatever_happens_all_is_sent_once_and_in_order(
         elif action == "packet":
             queue.start_packet()
         elif action == "priority":
-            queue.set_priority(n, size)
+            queue.streams.set_priority(n, size)
         elif action == "discard":
             dropped = queue.discard(n)
             assert dropped == waiting.get(n, [])
             waiting[n] = []
         elif action in ("suspend", "end_suspension"):
-            getattr(queue, action)()
+            getattr(resets, action)()
         else:
-            getattr(queue, action)(n)
+            getattr(resets, action)(n)
         check_send_queue(queue)
-    queue.end_suspension()
+    resets.end_suspension()
     for stream_id in range(5):
-        queue.resume(stream_id)
+        resets.resume(stream_id)
     while queue.unsent_bytes:
         queue.start_packet()
         assert take_one(100)
     assert not open_message
     assert not any(waiting.values())
-    assert queue.is_drained
+    assert resets.is_drained
 
 
 @settings(max_examples=100, deadline=None)
@@ -414,7 +419,7 @@ def test_wfq_no_stream_is_ever_far_from_its_share(
     queue = SendQueue("wfq", interleaving=interleaving)
     header = queue.header_size
     for stream_id, (weight, size) in enumerate(streams):
-        queue.set_priority(stream_id, weight)
+        queue.streams.set_priority(stream_id, weight)
         add(queue, stream_id, *[size] * 40)
     cost = dict.fromkeys(range(len(streams)), Fraction(0))
     unit = {n: Fraction(header + size, weight) for n, (weight, size) in enumerate(streams)}
@@ -456,9 +461,10 @@ def test_a_turn_costs_about_the_same_with_thousands_of_streams(
 def test_what_has_lapsed_is_not_kept(cls: type) -> None:
     name = next(key for key, value in SCHEDULERS.items() if value is cls)
     queue = filled(name, interleaving=True, s1=[100], s2=[100])
+    resets = ResettableStreams(queue)
     for n in range(5000):
-        queue.pause(1)
-        queue.resume(1)
-        queue.set_priority(2, n % 100 + 1)
-    assert len(queue._scheduler._heap) < 40  # type: ignore[attr-defined]
+        resets.pause(1)
+        resets.resume(1)
+        queue.streams.set_priority(2, n % 100 + 1)
+    assert len(queue.streams.scheduler._heap) < 40  # type: ignore[attr-defined]
     assert sorted(order(queue)) == [1, 2]

@@ -38,9 +38,9 @@ def test_6_9_the_payload_survives_in_order() -> None:
     a = Sender(cwnd=100_000, max_burst=100)
     a.send(1)
     payload = bytes(range(256)) * 40
-    a.send_queue._streams[0].messages[0].payload = b"x"
+    a.send_queue.streams.by_id[0].messages[0].payload = b"x"
     a.send(len(payload))
-    a.send_queue._streams[0].messages[1].payload = payload
+    a.send_queue.streams.by_id[0].messages[1].payload = payload
     chunks = [chunk for packet in a.pull_chunks() for chunk in packet]
     assert b"".join([chunk.payload for chunk in chunks]) == b"x" + payload
 
@@ -248,7 +248,7 @@ def test_6_5_ssn_starts_at_0_per_stream_and_unordered_messages_take_none() -> No
 def test_6_5_ssn_wraps_from_65535_to_0() -> None:
     a = Sender(cwnd=10**7, max_burst=1000)
     a.send(1, count=3)
-    a.send_queue._streams[0].next_ssn = 65535
+    a.send_queue.streams.by_id[0].next_ssn = 65535
     assert [chunk.ssn for packet in a.pull_chunks() for chunk in packet] == [65535, 0, 1]
 
 

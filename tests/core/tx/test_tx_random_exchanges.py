@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from tests.support.choices import choices
 from tests.support.tx_invariants import check_invariants, check_not_stalled
 from tests.support.tx_sender import Sender, parse
-from trio_sctp._core.tx.send_queue import OutgoingMessage
+from trio_sctp._core.tx.outgoing_message import OutgoingMessage
+from trio_sctp._core.tx.resettable_streams import ResettableStreams
 from trio_sctp._wire.chunks import Data, Sack
 from trio_sctp._wire.serial import unwrap32
 
@@ -269,9 +270,9 @@ class ArbitraryPeer(RuleBasedStateMachine):
 
     @rule(stream_id=streams)
     def reset(self, stream_id: int) -> None:
-        if self.a.send_queue.is_idle(stream_id):
-            self.a.send_queue.pause(stream_id)
-            self.a.send_queue.reset_stream(stream_id)
+        if ResettableStreams(self.a.send_queue).is_idle(stream_id):
+            ResettableStreams(self.a.send_queue).pause(stream_id)
+            ResettableStreams(self.a.send_queue).reset_stream(stream_id)
             self.queue.allow_burst()
         self.checked()
 

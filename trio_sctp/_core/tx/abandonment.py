@@ -15,7 +15,7 @@ from .send_queue import SendQueue
 
 if TYPE_CHECKING:
     from ..rto import RetransmissionTimeout
-    from .send_queue import OutgoingMessage
+    from .outgoing_message import OutgoingMessage
 
 __all__ = ["Abandonment"]
 
@@ -52,11 +52,8 @@ class Abandonment:
 
         One that was sent is not, as long as it may have arrived: it is when it turns out to be lost.
         """
-        queue = self._send_queue
-        for message in queue.policies.expired(now):
-            if not message.offset:
-                queue.abandon(message, Outcome.ABANDONED_LIFETIME)
-            elif self.enabled and self._is_to_be_sent(message):
+        for message in self._send_queue.expire(now):
+            if self.enabled and self._is_to_be_sent(message):
                 self._abandon(message, Outcome.ABANDONED_LIFETIME)
         if self.active:
             self.advance(now)

@@ -23,8 +23,8 @@ from ..._wire.data_chunks import IMMEDIATE
 from .gap_ranges import Range, above, subtract
 
 if TYPE_CHECKING:
+    from .outgoing_message import OutgoingMessage
     from .policies import Policy
-    from .send_queue import OutgoingMessage
 
 __all__ = [
     "ABANDONED",

@@ -16,7 +16,7 @@ from ..timer import Timer
 
 if TYPE_CHECKING:
     from ..send_options import SendOptions
-    from .send_queue import OutgoingMessage
+    from .outgoing_message import OutgoingMessage
 
 __all__ = ["Policies", "Policy"]
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from ..._wire.data_chunks import DATA_HEADER_SIZE
 
 if TYPE_CHECKING:
-    from .send_queue import OutboundStream
+    from .outbound_streams import OutboundStream
 
 __all__ = [
     "SCHEDULERS",

@@ -34,7 +34,7 @@ from .window_probe import ZeroWindowProbe
 
 if TYPE_CHECKING:
     from ..rto import RetransmissionTimeout
-    from .send_queue import OutgoingMessage
+    from .outgoing_message import OutgoingMessage
 
 __all__ = ["Transmission"]
 
