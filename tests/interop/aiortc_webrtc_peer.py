@@ -1,6 +1,7 @@
 """aiortc as a child process: one peer connection, driven by JSON lines on its standard input.
 
-Takes the role, ``offer`` or ``answer``, as its argument.  The first line out is its description, or it
+Takes the role, ``offer`` or ``answer``, as its argument, and perhaps ``trickle``: then descriptions come
+without candidates, and those in events of their own.  The first line out is its description, or it
 takes ours first; then each line in is a command and each line out an event.
 """
 
@@ -13,6 +14,7 @@ import sys
 from typing import Any
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.sdp import candidate_from_sdp
 
 
 def say(**event: Any) -> None:
@@ -26,7 +28,8 @@ def describe(message: str | bytes) -> dict[str, Any]:
 
 
 class Peer:
-    def __init__(self) -> None:
+    def __init__(self, *, trickles: bool) -> None:
+        self.trickles = trickles
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.channels: dict[str, Any] = {}
         self.connection.on("datachannel", self.on_channel)
@@ -61,23 +64,44 @@ class Peer:
                 )
             case "close":
                 self.channels[line["label"]].close()
+            case "candidate":
+                await self.take_candidate(line["candidate"])
             case "hang up":
                 await self.connection.close()
             case "describe":
                 answer = RTCSessionDescription(line["sdp"], line["type"])
                 await self.connection.setRemoteDescription(answer)
 
+    async def take_candidate(self, text: str | None) -> None:
+        candidate = None if text is None else candidate_from_sdp(text.removeprefix("candidate:"))
+        if candidate is not None:
+            candidate.sdpMid = "0"
+        await self.connection.addIceCandidate(candidate)
+
     async def give_description(self) -> None:
         description = self.connection.localDescription
-        say(event="description", sdp=description.sdp, type=description.type)
+        lines = description.sdp.splitlines()
+        candidates = [line for line in lines if line.startswith("a=candidate:")]
+        if not self.trickles:
+            candidates.clear()
+        kept = [
+            line
+            for line in lines
+            if line not in candidates and not (self.trickles and line == "a=end-of-candidates")
+        ]
+        say(event="description", sdp="\r\n".join([*kept, ""]), type=description.type)
+        for candidate in candidates:
+            say(event="candidate", candidate=candidate.removeprefix("a="))
+        if self.trickles:
+            say(event="candidate", candidate=None)
 
 
-async def main(role: str) -> None:
+async def main(role: str, *manner: str) -> None:
     reader = asyncio.StreamReader(limit=2**24)
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
-    peer = Peer()
+    peer = Peer(trickles="trickle" in manner)
     if role == "offer":
         peer.open("from peer", {})
         await peer.connection.setLocalDescription(await peer.connection.createOffer())
@@ -90,4 +114,4 @@ async def main(role: str) -> None:
     await peer.connection.close()
 
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(*sys.argv[1:]))

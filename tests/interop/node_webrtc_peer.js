@@ -1,21 +1,34 @@
 // node-datachannel or werift as a child process: one peer connection, driven by JSON lines.
-// Arguments: the stack and the role.  The modules are those of TRIO_SCTP_NODE_MODULES.
+// Arguments: the stack and the role, and perhaps `trickle`: then descriptions come without candidates,
+// and those in events of their own.  The modules are those of TRIO_SCTP_NODE_MODULES.
 // The protocol is that of aiortc_webrtc_peer.py.
 "use strict";
 const { createHash } = require("crypto");
 const { createRequire } = require("module");
 const readline = require("readline");
 
-const [stack, role] = process.argv.slice(2);
+const [stack, role, manner] = process.argv.slice(2);
+const trickles = manner === "trickle";
 const load = createRequire(process.env.TRIO_SCTP_NODE_MODULES + "/x.js");
 const say = (event) => process.stdout.write(JSON.stringify(event) + "\n");
-const describe = (label, message) => {
+const tellMessage = (label, message) => {
   const text = typeof message === "string";
   const raw = text ? Buffer.from(message) : Buffer.from(message);
   const sha256 = createHash("sha256").update(raw).digest("hex");
   say({ event: "message", label, kind: text ? "text" : "binary", size: raw.length, sha256 });
 };
 const channels = {};
+const early = []; // found before the description was given
+let described = false;
+const tellCandidate = (candidate) => {
+  if (!trickles) return;
+  if (described) say({ event: "candidate", candidate });
+  else early.push(candidate);
+};
+const withoutCandidates = ({ sdp, type }) => ({
+  type,
+  sdp: sdp.split("\r\n").filter((line) => !/^a=(candidate|end-of-candidates)/.test(line)).join("\r\n"),
+});
 
 function libdatachannel() {
   const library = load("node-datachannel");
@@ -31,8 +44,14 @@ function libdatachannel() {
     channel.onMessage(send);
     say({ event: "channel", label: channel.getLabel(), protocol: channel.getProtocol(), id: channel.getId() });
   });
+  connection.onLocalCandidate((candidate) => tellCandidate(candidate.replace(/^a=/, "")));
   const gathered = new Promise((done) =>
-    connection.onGatheringStateChange((state) => state === "complete" && done()));
+    connection.onGatheringStateChange((state) => {
+      if (state !== "complete") return;
+      tellCandidate(null);
+      done();
+    }));
+  const ready = () => (trickles ? new Promise((done) => setImmediate(done)) : gathered);
   return {
     open(label, options) {
       const channel = connection.createDataChannel(label, {
@@ -42,7 +61,7 @@ function libdatachannel() {
       });
       watch(channel, label);
       channel.onOpen(() => say({ event: "open", label, id: channel.getId() }));
-      channel.onMessage((message) => describe(label, message));
+      channel.onMessage((message) => tellMessage(label, message));
     },
     send(label, value) {
       if (typeof value === "string") channels[label].sendMessage(value);
@@ -50,14 +69,15 @@ function libdatachannel() {
     },
     close: (label) => channels[label].close(),
     hangUp: () => connection.close(),
+    candidate: (candidate) => candidate && connection.addRemoteCandidate(candidate, "0"),
     async offer() {
-      await gathered;
+      await ready();
       return connection.localDescription();
     },
     async describe(sdp, type) {
       connection.setRemoteDescription(sdp, type);
       if (type === "answer") return null;
-      await gathered;
+      await ready();
       return connection.localDescription();
     },
   };
@@ -77,7 +97,9 @@ function werift() {
     channel.onMessage.subscribe((message) => channel.send(message));
     say({ event: "channel", label: channel.label, protocol: channel.protocol, id: channel.id });
   });
+  connection.onIceCandidate.subscribe((found) => tellCandidate(found ? found.candidate : null));
   const gathered = async () => {
+    if (trickles) return connection.localDescription;
     while (connection.iceGatheringState !== "complete") await new Promise((r) => setTimeout(r, 20));
     return connection.localDescription;
   };
@@ -88,13 +110,15 @@ function werift() {
       const opened = () => say({ event: "open", label, id: channel.id });
       if (channel.readyState === "open") opened();
       else channel.stateChanged.subscribe((state) => state === "open" && opened());
-      channel.onMessage.subscribe((message) => describe(label, message));
+      channel.onMessage.subscribe((message) => tellMessage(label, message));
     },
     send: (label, value) => channels[label].send(value),
     close: (label) => channels[label].close(),
     hangUp: () => connection.close(),
-    async offer() {
-      await connection.setLocalDescription(await connection.createOffer());
+    candidate: (candidate) =>
+      candidate && connection.addIceCandidate({ candidate, sdpMid: "0", sdpMLineIndex: 0 }),
+    async offer(options) {
+      await connection.setLocalDescription(await connection.createOffer(options));
       return gathered();
     },
     async describe(sdp, type) {
@@ -108,8 +132,13 @@ function werift() {
 
 async function main() {
   const peer = stack === "werift" ? werift() : libdatachannel();
-  const giveDescription = (description) =>
-    description && say({ event: "description", sdp: description.sdp, type: description.type });
+  const giveDescription = (description) => {
+    if (!description) return;
+    const { sdp, type } = trickles ? withoutCandidates(description) : description;
+    say({ event: "description", sdp, type });
+    described = true;
+    early.splice(0).forEach(tellCandidate);
+  };
   if (role === "offer") {
     peer.open("from peer", {});
     giveDescription(await peer.offer());
@@ -119,6 +148,8 @@ async function main() {
     if (line.do === "open") peer.open(line.label, line.options || {});
     else if (line.do === "close") peer.close(line.label);
     else if (line.do === "hang up") peer.hangUp();
+    else if (line.do === "candidate") await peer.candidate(line.candidate);
+    else if (line.do === "restart") giveDescription(await peer.offer({ iceRestart: true }));
     else if (line.do === "describe") giveDescription(await peer.describe(line.sdp, line.type));
     else if (line.do === "send") {
       const value = line.unit.repeat(line.times);

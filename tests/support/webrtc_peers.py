@@ -57,12 +57,16 @@ class WebrtcPeer(JsonPeer):
 
 
 @asynccontextmanager
-async def run_webrtc_peer(stack: Stack, role: Role) -> AsyncIterator[WebrtcPeer]:
+async def run_webrtc_peer(
+    stack: Stack, role: Role, *, trickle: bool = False
+) -> AsyncIterator[WebrtcPeer]:
     if stack == "aiortc":
         program = Path(python_with_aiortc() or sys.executable)
         options = [str(INTEROP / "aiortc_webrtc_peer.py"), role]
     else:
         program, options = node_command(stack, role)
+    if trickle:
+        options.append("trickle")
     async with _running(WebrtcPeer, program, options) as peer:
         yield peer
 
