@@ -5,13 +5,23 @@ them has come, and it is known by which numbers it goes (§5.2.7 H5).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from .._wire.parameters import OutgoingSsnResetRequest, ReConfigResponse, ReConfigResult
 from .._wire.serial import MASK32, unwrap32
 from .events import IncomingStreamsReset
-from .reset_request import MAX_STREAM_IDS, DeferredReset, ReceivingSide, response_to
+from .reconfig_common import MAX_STREAM_IDS, ReceivingSide, response_to
 
 __all__ = ["IncomingResets"]
+
+
+@dataclass(slots=True)
+class DeferredReset:
+    """A reset by the peer that waits for the data before it (RFC 6525 §5.2.2 E2)."""
+
+    sn: int
+    last_tsn: int
+    stream_ids: tuple[int, ...]
 
 
 class IncomingResets:

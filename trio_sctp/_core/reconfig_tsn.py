@@ -22,7 +22,8 @@ from .._wire.serial import MASK32
 from .config import Config
 from .errors import LocalProtocolError
 from .events import AssociationReset
-from .reset_request import ReceivingSide, ResettableSendQueue, SendingSide
+from .reconfig_common import ReceivingSide, SendingSide
+from .tx.resettable_streams import ResettableStreams
 
 __all__ = ["MAXIMUM_SEGMENT_LIFETIME", "TsnReset"]
 
@@ -58,7 +59,7 @@ class TsnReset:
         self,
         config: Config,
         *,
-        send_queue: ResettableSendQueue,
+        send_queue: ResettableStreams,
         sender: SendingSide,
         receiver: ReceivingSide,
         finish_deferred: Callable[[int], None],

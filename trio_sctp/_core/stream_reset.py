@@ -1,22 +1,21 @@
-"""Stream reconfiguration (RFC 6525): requests and answers, and the reset of streams.
+"""Stream reconfiguration (RFC 6525): which request is made and when, and what one of the peer means.
 
 Requests of ours are made at the moment a packet is built: streams that were asked for wait until
-all that was queued on them has been sent, those that are ready share one request, and one request
-at a time is on its way, repeated until it is answered.  Requests of the peer are answered once, or
-answered again in the same words; a reset that came before the data it follows waits for it.
+all that was queued on them has been sent, and those that are ready share one request.  How a request is
+sent and repeated stands in `own_requests`, how answers are in `reconfig_answers`.
 
-What adding streams means stands in `reconfig_streams`, what a reset of all numbers means in
-`reconfig_tsn`; their requests go through the same numbers, timer and tables.
+The peer's resets of streams are performed in `reconfig_incoming`; what adding streams means stands in
+`reconfig_streams`, what a reset of all numbers means in `reconfig_tsn`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any, Final, TypeAlias
 
 from .._wire.chunks import ReConfig
 from .._wire.error_causes import ErrorCause, ProtocolViolation
+from .._wire.packet import COMMON_HEADER_SIZE
 from .._wire.parameters import (
     AddIncomingStreams,
     AddOutgoingStreams,
@@ -35,16 +34,12 @@ from .events import (
     OutgoingStreamsReset,
     StreamsChanged,
 )
+from .own_requests import OwnRequest, OwnRequests
+from .reconfig_answers import Answer, Answers
 from .reconfig_chunk import REQUESTS, Request, parameters_of
-from .reconfig_incoming import IncomingResets
-from .reconfig_streams import StreamCounts
-from .reconfig_tsn import TsnReset
-from .reset_request import (
+from .reconfig_common import (
     MAX_STREAM_IDS,
-    OwnParameter,
-    OwnRequest,
     ReceivingSide,
-    ResettableSendQueue,
     RetransmissionTimer,
     SendingSide,
     WaitingStreams,
@@ -52,19 +47,18 @@ from .reset_request import (
     covers,
     response_to,
 )
-from .timer import Timer
+from .reconfig_incoming import IncomingResets
+from .reconfig_streams import StreamCounts
+from .reconfig_tsn import TsnReset
+from .tx.resettable_streams import ResettableStreams
 
 __all__ = ["ReconfigEvent", "StreamReset"]
 
-_COMMON_HEADER_SIZE: Final = 12
 _OUTGOING_REQUEST_SIZE: Final = 20
 """A RE-CONFIG chunk with an Outgoing SSN Reset Request, without its stream ids."""
 _INCOMING_REQUEST_SIZE: Final = 12
-_MAX_RESPONSES: Final = 3
-"""Answers kept for sending: a peer that asks faster than that is not heard until it asks again."""
 _NOTHING: Final[list[bytes]] = []
 
-_Answer: TypeAlias = ReConfigResponse | OwnParameter
 ReconfigEvent: TypeAlias = (
     AssociationReset
     | IncomingResetRefused
@@ -84,19 +78,14 @@ class StreamReset:
     """
 
     __slots__ = (
-        "_answered",
+        "_answers",
         "_asked",
         "_config",
-        "_expected_sn",
-        "_goes_first",
         "_incoming",
         "_incoming_wanted",
         "_last_reset",
-        "_next_sn",
-        "_outstanding",
-        "_responses",
+        "_requests",
         "_reset_all",
-        "_rto",
         "_send_queue",
         "_sender",
         "_tell",
@@ -117,7 +106,7 @@ class StreamReset:
         peer_initial_tsn: int,
         outbound_streams: int,
         inbound_streams: int,
-        send_queue: ResettableSendQueue,
+        send_queue: ResettableStreams,
         sender: SendingSide,
         receiver: ReceivingSide,
         rto: RetransmissionTimer,
@@ -126,7 +115,6 @@ class StreamReset:
         self._config = config
         self._send_queue = send_queue
         self._sender = sender
-        self._rto = rto
         self._tell = tell
         self.counts = StreamCounts(
             config, outbound=outbound_streams, inbound=inbound_streams, tell=tell
@@ -139,29 +127,29 @@ class StreamReset:
             finish_deferred=self._finish_deferred,
             tell=tell,
         )
-        self.timer = Timer("Re-configuration")
         self.errors: list[ErrorCause] = []
         """Causes to report to the peer in an ERROR chunk, see `take_errors`."""
         self.answered = False
         """The last RE-CONFIG chunk answered a request of ours: the peer is there."""
         self.pending = False
         """Something is to be sent, or waits for streams to become ready or for the peer."""
-
         # what we want
-        self._next_sn = initial_tsn
-        self._goes_first = initial_tsn > peer_initial_tsn
+        self._requests = OwnRequests(
+            config,
+            initial_sn=initial_tsn,
+            goes_first=initial_tsn > peer_initial_tsn,
+            sender=sender,
+            rto=rto,
+        )
+        self.timer = self._requests.timer
         self._waiting = WaitingStreams(send_queue)
         self._reset_all = False
         self._incoming_wanted: dict[tuple[int, ...], None] = {}
-        self._outstanding: OwnRequest | None = None
-        self._last_reset: tuple[tuple[int, ...], int] | None = None
-
+        self._last_reset: tuple[tuple[int, ...], int] | None = None  # streams, and the TSN after it
         # what the peer wants
         self._incoming = IncomingResets(receiver, tell)
-        self._expected_sn = peer_initial_tsn
-        self._answered: dict[int, _Answer] = {}
-        self._asked: tuple[int, tuple[int, ...]] | None = None
-        self._responses: deque[bytes] = deque()
+        self._answers = Answers(peer_initial_tsn)
+        self._asked: tuple[int, tuple[int, ...]] | None = None  # to be answered by our own reset
 
     # -- what the program asks for
 
@@ -216,14 +204,14 @@ class StreamReset:
         return errors
 
     def replace_config(self, config: Config) -> None:
-        self._config = self.counts.config = self.tsn.config = config
+        self._config = self.counts.config = self.tsn.config = self._requests.config = config
 
     # -- what comes from the peer and from the clock
 
     def receive(self, chunk: ReConfig, now: float) -> bool:
         """Take a RE-CONFIG chunk (§5.2.1).  True: a SACK should go back with the answer."""
         self.answered = False
-        if len(self._responses) >= _MAX_RESPONSES:
+        if self._answers.are_too_many:
             return False
         self.data_advanced(now)
         parameters = parameters_of(chunk, self.errors, self._max_chunk - 8)
@@ -254,7 +242,8 @@ class StreamReset:
             self._perform_deferred()
         late = self.tsn.perform(now)
         if late is not None:
-            self._answer_late(late)
+            self._answers.respond_late(late)
+            self.pending = True
         return due or late is not None
 
     def _finish_deferred(self, tsn: int) -> None:
@@ -265,32 +254,22 @@ class StreamReset:
     def _perform_deferred(self) -> None:
         late = self._incoming.perform_deferred()
         if late is not None:
-            self._answer_late(late)
-
-    def _answer_late(self, response: ReConfigResponse) -> None:
-        """The peer was told "in progress" until now."""
-        sn = unwrap32(response.response_sn, self._expected_sn)
-        if sn in self._answered:
-            self._answered[sn] = response
-        self._respond([response])
-        self.pending = True
+            self._answers.respond_late(late)
+            self.pending = True
 
     def handle_timeout(self, now: float) -> bool:
         """`timer` has expired.  True: a request stayed unanswered, count an error (§5.1.1)."""
-        request = self._outstanding
-        if request is None:
-            return False
-        if request.busy:
-            request.renumber(self._take_sn())
-            return False
-        request.expiries += 1
-        if request.added and request.expiries > self._config.association_max_retrans:
+        is_error = self._requests.expire()
+        request = self._requests.current
+        if (
+            request is not None
+            and request.added
+            and request.expiries > self._config.association_max_retrans
+        ):
             self._finish(request, None, now)
             self._update()
             return False
-        request.due = True
-        request.repeated = request.in_progress
-        return not request.in_progress  # §5.2.7 H2
+        return is_error
 
     # -- what goes to the peer
 
@@ -301,22 +280,14 @@ class StreamReset:
         """
         if not self.pending:
             return _NOTHING
-        chunks: list[bytes] = []
-        responses = self._responses
-        while responses and len(responses[0]) <= room:
-            chunk = responses.popleft()
-            room -= len(chunk)
-            chunks.append(chunk)
-        if self._outstanding is None and new_requests:
+        chunks = self._answers.take(room)
+        if self._requests.current is None and new_requests:
             self._make_next_request()
-        request = self._outstanding
-        if request is not None and request.due and len(request.chunk) <= room:
-            request.due = False
+        request = self._requests.take_due(room - sum(map(len, chunks)), now)
+        if request is not None:
             if isinstance(request.parameter, SsnTsnResetRequest):
                 self.tsn.request_sent()
             chunks.append(request.chunk)
-            duration = self._rto.rto * (1 << min(request.expiries, 32))
-            self.timer.start(now, min(duration, self._config.rto_max))
         self._update()
         return chunks
 
@@ -324,7 +295,7 @@ class StreamReset:
 
     @property
     def _max_chunk(self) -> int:
-        return self._config.path_mtu - _COMMON_HEADER_SIZE
+        return self._config.path_mtu - COMMON_HEADER_SIZE
 
     @property
     def _max_outgoing(self) -> int:
@@ -336,26 +307,21 @@ class StreamReset:
         if self._answer_by_request():
             return
         if self.counts.wanted:
-            sn = self._take_sn()
-            self._outstanding = OwnRequest(sn, self.counts.next_request(sn))
+            sn = self._requests.take_sn()
+            self._requests.begin(sn, self.counts.next_request(sn))
         elif self._reset_all and self._all_idle(()):
             self._reset_all = False
             self._request_outgoing_reset(())
         elif ready := self._waiting.take_ready(self._max_outgoing):
             self._request_outgoing_reset(ready)
         elif self.tsn.is_ready:
-            sn = self._take_sn()
-            self._outstanding = OwnRequest(sn, SsnTsnResetRequest(sn & MASK32))
+            sn = self._requests.take_sn()
+            self._requests.begin(sn, SsnTsnResetRequest(sn & MASK32))
         elif self._incoming_wanted and self._asked is None:
             stream_ids = next(iter(self._incoming_wanted))
             del self._incoming_wanted[stream_ids]
-            sn = self._take_sn()
-            self._outstanding = OwnRequest(sn, IncomingSsnResetRequest(sn & MASK32, stream_ids))
-
-    def _take_sn(self) -> int:
-        sn = self._next_sn
-        self._next_sn = sn + 1
-        return sn
+            sn = self._requests.take_sn()
+            self._requests.begin(sn, IncomingSsnResetRequest(sn & MASK32, stream_ids))
 
     def _all_idle(self, stream_ids: tuple[int, ...]) -> bool:
         queue = self._send_queue
@@ -371,71 +337,26 @@ class StreamReset:
             self._send_queue.pause(stream_id)
         self._waiting.remove(stream_ids)
         self._sender.streams_will_be_reset(stream_ids)
-        sn = self._take_sn()
-        answered = self._expected_sn - 1 if response_sn is None else response_sn
+        sn = self._requests.take_sn()
+        answered = self._answers.expected_sn - 1 if response_sn is None else response_sn
         parameter = OutgoingSsnResetRequest(
             sn & MASK32, answered & MASK32, (self._sender.next_tsn - 1) & MASK32, stream_ids
         )
-        self._outstanding = request = OwnRequest(sn, parameter)
-        return request
+        return self._requests.begin(sn, parameter)
 
     def _receive_response(self, response: ReConfigResponse, now: float) -> None:
-        request = self._outstanding
+        request = self._requests.current
         if request is None or not request.answers_to(response.response_sn):
             return  # RFC 6525 §5.2.7 H1: not what we wait for
         self.answered = True
-        if response.result == ReConfigResult.IN_PROGRESS:
-            self._receive_in_progress(request, now)
-        elif response.result == ReConfigResult.ERROR_REQUEST_ALREADY_IN_PROGRESS:
-            self._receive_busy(request, response, now)
-        else:
+        if not self._requests.goes_on(request, response.result, now):
             self._finish(request, response, now)
-
-    def _receive_in_progress(self, request: OwnRequest, now: float) -> None:
-        if isinstance(request.parameter, SsnTsnResetRequest):
+        elif isinstance(request.parameter, SsnTsnResetRequest):
             self.tsn.put_off()
-        if request.repeated and self._peer_has_all(request):
-            # Some peers repeat "in progress" for this number even when they have all the data; they
-            # look again only at a new request.
-            request.renumber(self._take_sn())
-            self.timer.stop()
-            return
-        # §5.2.7 H2: ask again after the timer
-        request.in_progress = True
-        request.due = False
-        request.expiries = 0
-        self.timer.start(now, self._rto.rto)
-
-    def _peer_has_all(self, request: OwnRequest) -> bool:
-        parameter, acked = request.parameter, self._sender.cumulative_tsn_ack
-        if isinstance(parameter, OutgoingSsnResetRequest):
-            return unwrap32(parameter.last_tsn, acked) <= acked
-        return False
-
-    def _receive_busy(self, request: OwnRequest, response: ReConfigResponse, now: float) -> None:
-        """The peer is busy with another request: try again later, but not for ever."""
-        request.refusals += 1
-        if request.refusals > self._config.association_max_retrans:
-            self._finish(request, response, now)
-            return
-        patience = self._rto.rto
-        if isinstance(request.parameter, SsnTsnResetRequest):
-            self.tsn.put_off()
-            if not self._goes_first:
-                patience *= 2  # or both might ask at the same time for ever
-            elif request.refusals == 1:
-                # Resets by both ends have crossed and both were refused: this end's goes first.
-                request.renumber(self._take_sn())
-                self.timer.stop()
-                return
-        request.busy = True
-        request.due = False
-        self.timer.start(now, patience)
 
     def _finish(self, request: OwnRequest, response: ReConfigResponse | None, now: float) -> None:
         """A request of ours has its answer; None: that is a request of the peer."""
-        self._outstanding = None
-        self.timer.stop()
+        self._requests.end()
         parameter = request.parameter
         succeeded = response is None or response.result in _SUCCESS
         if isinstance(parameter, IncomingSsnResetRequest):
@@ -462,8 +383,8 @@ class StreamReset:
     # -- requests of the peer
 
     def _receive_requests(self, requests: list[Request], now: float) -> None:
-        new = self._expected_sn
-        answers: list[_Answer] = []
+        new = self._answers.expected_sn
+        answers: list[Answer] = []
         for request in requests:
             if isinstance(request, AddOutgoingStreams):
                 self._notice_added(request)
@@ -471,57 +392,57 @@ class StreamReset:
             if answer is not None:
                 answers.append(answer)
         if len(answers) == len(requests):
-            self._respond(answers)
-        elif self._outstanding is None and self._answer_by_request(answers):
+            self._answers.respond(answers)
+        elif self._requests.current is None and self._answer_by_request(answers):
             return
         else:
             # the request that answers cannot be made yet: it is the answer when it comes
             assert self._asked is not None
-            self._respond([*answers, self._answered[self._asked[0]]])
+            self._answers.respond([*answers, self._answers.given[self._asked[0]]])
 
-    def _answer(self, request: Request, new: int, now: float) -> _Answer | None:
+    def _answer(self, request: Request, new: int, now: float) -> Answer | None:
         """What to answer; None where a request of ours will be the answer (§5.2.3 F1).
 
         Numbers from `new` on were not seen before this chunk.
         """
-        sn = unwrap32(request.request_sn, self._expected_sn)
-        if sn < new and sn in self._answered:
-            return self._answered[sn]  # §5.2.1: a repetition gets the same answer
-        if sn != self._expected_sn:
+        sn = unwrap32(request.request_sn, self._answers.expected_sn)
+        if sn < new and sn in self._answers.given:
+            return self._answers.given[sn]  # §5.2.1: a repetition gets the same answer
+        if sn != self._answers.expected_sn:
             result = ReConfigResult.ERROR_BAD_SEQUENCE_NUMBER
             if isinstance(request, SsnTsnResetRequest):
                 return self.tsn.response(sn, result)
             return response_to(sn, result)
         if sn == new:
-            self._answered = {}
+            self._answers.given.clear()
             self.tsn.forget_companion()  # whoever asks anew has had the answers before
-        self._expected_sn = sn + 1
+        self._answers.expected_sn = sn + 1
         answer = _HANDLERS[type(request)](self, sn, request, now)
-        self._answered[sn] = answer or response_to(sn, ReConfigResult.IN_PROGRESS)
+        self._answers.given[sn] = answer or response_to(sn, ReConfigResult.IN_PROGRESS)
         return answer
 
-    def _answer_by_request(self, answers: list[_Answer] | None = None) -> bool:
+    def _answer_by_request(self, answers: list[Answer] | None = None) -> bool:
         """Make the request that answers one of the peer (§5.2.3 F1), together with `answers`."""
         if self._asked is None or not self._all_idle(self._asked[1]):
             return False
         sn, stream_ids = self._asked
         self._asked = None
         request = self._request_outgoing_reset(stream_ids, response_sn=sn)
-        if sn in self._answered:
-            self._answered[sn] = request.parameter
+        if sn in self._answers.given:
+            self._answers.given[sn] = request.parameter
         if answers:
             together = ReConfig((*answers, request.parameter)).encode()
             if len(together) <= self._max_chunk:
                 request.chunk = together
             else:
-                self._respond(answers)
+                self._answers.respond(answers)
         return True
 
     def _receive_outgoing_request(
         self, sn: int, request: OutgoingSsnResetRequest, now: float
-    ) -> _Answer:
+    ) -> Answer:
         """The peer resets streams it sends on (RFC 6525 §5.2.2)."""
-        own = self._outstanding
+        own = self._requests.current
         if (
             own is not None
             and isinstance(own.parameter, IncomingSsnResetRequest)
@@ -533,7 +454,7 @@ class StreamReset:
 
     def _receive_incoming_request(
         self, sn: int, request: IncomingSsnResetRequest, now: float
-    ) -> _Answer | None:
+    ) -> Answer | None:
         """The peer wants us to reset streams we send on (§5.2.3)."""
         stream_ids = request.stream_ids
         if len(stream_ids) > MAX_STREAM_IDS:
@@ -545,7 +466,7 @@ class StreamReset:
         if self._asked is not None:
             # the peer has given up an older request; what it asked for we do by ourselves
             self.reset_outgoing(self._asked[1])
-        own = self._outstanding
+        own = self._requests.current
         crossing = own is not None and isinstance(own.parameter, IncomingSsnResetRequest)
         if crossing or len(stream_ids) > self._max_outgoing:
             # Both ends wait for a request of the other, or we cannot name so many streams in one:
@@ -556,7 +477,7 @@ class StreamReset:
         return None
 
     def _is_being_reset(self, stream_ids: tuple[int, ...]) -> bool:
-        own = self._outstanding
+        own = self._requests.current
         return (
             own is not None
             and isinstance(own.parameter, OutgoingSsnResetRequest)
@@ -567,16 +488,16 @@ class StreamReset:
         last = self._last_reset
         return last is not None and last[1] == self._sender.next_tsn and covers(last[0], stream_ids)
 
-    def _receive_tsn_request(self, sn: int, request: SsnTsnResetRequest, now: float) -> _Answer:
+    def _receive_tsn_request(self, sn: int, request: SsnTsnResetRequest, now: float) -> Answer:
         """The peer begins all numbers anew (§5.2.4)."""
-        own = self._outstanding
+        own = self._requests.current
         crossing = own is not None and not own.busy and type(own.parameter) is SsnTsnResetRequest
         return self.tsn.receive(sn, now, crossing=crossing)
 
-    def _receive_add_outgoing(self, sn: int, request: AddOutgoingStreams, now: float) -> _Answer:
+    def _receive_add_outgoing(self, sn: int, request: AddOutgoingStreams, now: float) -> Answer:
         return response_to(sn, self.counts.receive_add_outgoing(request))
 
-    def _receive_add_incoming(self, sn: int, request: AddIncomingStreams, now: float) -> _Answer:
+    def _receive_add_incoming(self, sn: int, request: AddIncomingStreams, now: float) -> Answer:
         return response_to(sn, self.counts.receive_add_incoming(request))
 
     def _notice_added(self, request: AddOutgoingStreams) -> None:
@@ -585,7 +506,7 @@ class StreamReset:
         That may be its answer, the only one that §5.2.6 asks for, or its own wish that crosses ours.
         So ask on, as most peers answer in words sooner or later, but not for ever.
         """
-        own = self._outstanding
+        own = self._requests.current
         if (
             own is not None
             and isinstance(own.parameter, AddIncomingStreams)
@@ -593,14 +514,10 @@ class StreamReset:
         ):
             own.in_progress = own.added = True
 
-    def _respond(self, answers: list[_Answer]) -> None:
-        """Queue one RE-CONFIG chunk with all the answers to one chunk (§5.2.1)."""
-        self._responses.append(ReConfig(tuple(answers)).encode())
-
     def _update(self) -> None:
         self.pending = bool(
-            self._outstanding
-            or self._responses
+            self._requests.current
+            or self._answers.are_waiting
             or self._waiting
             or self._reset_all
             or self._asked
@@ -611,7 +528,7 @@ class StreamReset:
 
 
 # How each request of the peer is dealt with.
-_HANDLERS: dict[type[Request], Callable[[StreamReset, int, Any, float], _Answer | None]] = {
+_HANDLERS: dict[type[Request], Callable[[StreamReset, int, Any, float], Answer | None]] = {
     OutgoingSsnResetRequest: StreamReset._receive_outgoing_request,
     IncomingSsnResetRequest: StreamReset._receive_incoming_request,
     SsnTsnResetRequest: StreamReset._receive_tsn_request,

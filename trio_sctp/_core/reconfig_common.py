@@ -1,34 +1,24 @@
-"""What reconfiguration remembers: the request of ours that is on its way, the streams that wait for a
-reset, and the peer's reset that waits for data.  `StreamReset` says what happens to them.
+"""What the parts of reconfiguration (RFC 6525) have in common: how they see the two halves of data
+transfer, which streams wait for a reset of ours, and small questions about stream ids.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
-from .._wire.chunks import ReConfig
 from .._wire.parameters import (
-    AddIncomingStreams,
-    AddOutgoingStreams,
-    IncomingSsnResetRequest,
-    OutgoingSsnResetRequest,
     ReConfigResponse,
     ReConfigResult,
-    SsnTsnResetRequest,
 )
 from .._wire.serial import MASK32
 from .errors import LocalProtocolError
+from .tx.resettable_streams import ResettableStreams
 
 __all__ = [
     "MAX_STREAM_IDS",
-    "DeferredReset",
-    "OwnParameter",
-    "OwnRequest",
     "ReceivingSide",
-    "ResettableSendQueue",
     "RetransmissionTimer",
     "SendingSide",
     "WaitingStreams",
@@ -37,42 +27,11 @@ __all__ = [
     "response_to",
 ]
 
-OwnParameter: TypeAlias = (
-    OutgoingSsnResetRequest
-    | IncomingSsnResetRequest
-    | SsnTsnResetRequest
-    | AddOutgoingStreams
-    | AddIncomingStreams
-)
-
 MAX_STREAM_IDS: Final = 736
 """Streams in one request, of ours or of the peer: it bounds what a packet costs.  No packet of an
 Ethernet has room for more."""
 _SCAN: Final = 64
 """Streams that are not ready yet which one packet looks at; the next packet looks at others."""
-
-
-class ResettableSendQueue(Protocol):
-    """What resets need of the queue of messages to send."""
-
-    @property
-    def is_drained(self) -> bool: ...
-    @property
-    def is_between_messages(self) -> bool: ...
-    @property
-    def is_all_idle(self) -> bool: ...
-    def is_idle(self, stream_id: int) -> bool: ...
-    def pause(self, stream_id: int) -> None: ...
-    def pause_all(self) -> None: ...
-    def reset_stream(self, stream_id: int) -> None: ...
-    def reset_all(self) -> None: ...
-    def resume(self, stream_id: int) -> None: ...
-    def resume_all(self) -> None: ...
-    def hold(self) -> None: ...
-    def end_hold(self) -> None: ...
-    def suspend(self) -> None: ...
-    def end_suspension(self) -> None: ...
-    def reset_numbers(self) -> None: ...
 
 
 class SendingSide(Protocol):
@@ -110,61 +69,12 @@ class RetransmissionTimer(Protocol):
     def rto(self) -> float: ...
 
 
-@dataclass(slots=True)
-class DeferredReset:
-    """A reset by the peer that waits for the data before it (RFC 6525 §5.2.2 E2)."""
-
-    sn: int
-    last_tsn: int
-    stream_ids: tuple[int, ...]
-
-
-class OwnRequest:
-    """The request of ours that the peer has not answered yet."""
-
-    __slots__ = (
-        *("added", "busy", "chunk", "due", "expiries", "in_progress", "parameter", "refusals"),
-        *("repeated", "sn"),
-    )
-
-    def __init__(self, sn: int, parameter: OwnParameter) -> None:
-        self.refusals = 0
-        self._begin(sn, parameter)
-
-    def _begin(self, sn: int, parameter: OwnParameter) -> None:
-        self.sn = sn
-        self.parameter = parameter
-        self.chunk = ReConfig((parameter,)).encode()
-        self.due = True
-        self.expiries = 0
-        self.in_progress = False
-        """The peer has said that it works on it: its silence is no error (RFC 6525 §5.2.7 H2)."""
-        self.repeated = False
-        """Sent again after the peer said that it works on it."""
-        self.added = False
-        """The peer has added as many streams as this asks for, but does not say why."""
-        self.busy = False
-        """The peer was busy with another request: to be asked anew when the timer expires."""
-
-    def answers_to(self, response_sn: int) -> bool:
-        """Whether this is the request with that number, as on the wire."""
-        return response_sn == self.sn & MASK32
-
-    def renumber(self, sn: int) -> None:
-        """Ask the same again as a new request.
-
-        The last TSN of a stream reset remains what it was: the streams have been paused since
-        (§5.1.2 A1).
-        """
-        self._begin(sn, replace(self.parameter, request_sn=sn & MASK32))
-
-
 class WaitingStreams:
     """Streams to be reset as soon as all that was queued on them has been sent."""
 
     __slots__ = ("_ids", "_send_queue")
 
-    def __init__(self, send_queue: ResettableSendQueue) -> None:
+    def __init__(self, send_queue: ResettableStreams) -> None:
         self._ids: dict[int, None] = {}
         self._send_queue = send_queue
 
