@@ -22,8 +22,7 @@ from tests.support.association_pair import (
 from trio_sctp._core.capabilities import Capabilities
 from trio_sctp._core.config import Config
 from trio_sctp._core.events import AssociationRestarted, AssociationUp, CloseReason, Message
-from trio_sctp._core.handshake import CookieAction, cookie_action
-from trio_sctp._core.state_cookie import StateCookie as Cookie
+from trio_sctp._core.state_cookie import CookieAction, StateCookie as Cookie, cookie_action
 from trio_sctp._core.states import OPEN, SETTING_UP, UP, State
 from trio_sctp._wire import chunks as c
 from trio_sctp._wire.error_causes import (

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 from trio_sctp._core.association import Association
 from trio_sctp._core.config import Config
 from trio_sctp._core.events import AssociationClosed, AssociationUp, Event, Message
-from trio_sctp._core.handshake import Responder
+from trio_sctp._core.responder import Responder
 from trio_sctp._core.states import SENDING, SETTING_UP, State
 from trio_sctp._wire import chunks as c
 from trio_sctp._wire.packet import checksum_ok, decode_chunks, decode_header, encode_packet

@@ -22,8 +22,9 @@ from .capabilities import Capabilities
 from .config import FIXED_BY_INIT
 from .errors import LocalProtocolError
 from .events import CloseReason, Event
-from .handshake import Initiator, PeerSetup
+from .handshake import PeerSetup
 from .heartbeat import request_heartbeat
+from .initiator import Initiator
 from .receive import receive_packets
 from .setup import establish, learn_peer
 from .signalled_init import local_setup, read_init

@@ -20,8 +20,9 @@ from .._wire.tlv import DecodeError
 from .association import Association
 from .config import Config
 from .errors import LocalProtocolError
-from .handshake import MALFORMED, PacketHeader, Responder, malformed_init_tag
+from .handshake import MALFORMED, PacketHeader, malformed_init_tag
 from .out_of_the_blue import answer_out_of_the_blue
+from .responder import Responder
 from .statistics import Counters, EndpointStatistics
 
 if TYPE_CHECKING:

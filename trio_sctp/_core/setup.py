@@ -1,8 +1,8 @@
 """What INIT, INIT ACK, COOKIE ECHO and COOKIE ACK do to an association (RFC 9260 §5.1 and §5.2).
 
 A set-up chunk may come when it is expected, or because both ends called at once, because the peer has
-restarted, or late.  `handshake` knows how each is answered; here stands what changes in the
-association, until it is established.
+restarted, or late.  `initiator` and `responder` know what each is answered; here stands what changes in
+the association, until it is established.
 """
 
 from __future__ import annotations
@@ -32,24 +32,22 @@ from .events import AssociationRestarted, AssociationUp, CloseReason
 from .handshake import (
     MALFORMED,
     MINIMUM_A_RWND,
-    CookieAction,
     LocalSetup,
     PacketHeader,
     PeerSetup,
-    cookie_action,
     ignores_what_it_does_not_know,
     init_fault,
     malformed_init_tag,
     refusal,
 )
 from .rto import RetransmissionTimeout
+from .state_cookie import CookieAction, StateCookie, cookie_action
 from .states import SETTING_UP, State
 from .termination import Shutdown, abort_with, begin_shutdown
 from .transmission_control_block import TransmissionControlBlock
 from .verdict import STOP, Verdict
 
 if TYPE_CHECKING:
-    from .state_cookie import StateCookie
     from .state_machine import StateMachine
 
 __all__ = [

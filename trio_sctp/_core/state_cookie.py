@@ -4,10 +4,14 @@ RFC 9260 §5.1.3 lets an endpoint hold no state for an INIT.  What it would have
 the cookie of its INIT ACK, signed, and comes back in COOKIE ECHO.  The MAC is HMAC-SHA-256 under a
 secret that is replaced every `Config.cookie_secret_life`; the one before it stays good for the
 cookies already out.  Times are those of the caller's clock, so cookies do not outlive the process.
+
+What a cookie means to an association that exists already is decided by `cookie_action`, RFC 9260's
+table 12.
 """
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import hmac
 import struct
@@ -18,7 +22,7 @@ from .capabilities import Capabilities
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["CookieJar", "StateCookie"]
+__all__ = ["CookieAction", "CookieJar", "StateCookie", "cookie_action"]
 
 _FIELDS = struct.Struct("!B d d HH II II I HH B II")
 _MAC_LENGTH = hashlib.sha256().digest_size
@@ -95,3 +99,29 @@ class CookieJar:
     @staticmethod
     def _mac(secret: bytes, body: bytes, peer: bytes) -> bytes:
         return hmac.digest(secret, body + peer, "sha256")
+
+
+class CookieAction(enum.Enum):
+    """What a valid COOKIE ECHO means to an existing association (RFC 9260 §5.2.4)."""
+
+    RESTART = "A"
+    ADOPT_PEER = "B"
+    LATE = "C"
+    DUPLICATE = "D"
+    DISCARD = ""
+
+
+def cookie_action(
+    cookie: StateCookie, *, local_tag: int, peer_tag: int, local_tie_tag: int, peer_tie_tag: int
+) -> CookieAction:
+    """RFC 9260 table 12.  ``peer_tag`` and the tie-tags of the association are 0 while unknown."""
+    local_matches = cookie.local_tag == local_tag
+    peer_matches = cookie.peer_tag == peer_tag
+    cookie_tie_tags = (cookie.local_tie_tag, cookie.peer_tie_tag)
+    if local_matches:
+        return CookieAction.DUPLICATE if peer_matches else CookieAction.ADOPT_PEER
+    if peer_matches:
+        return CookieAction.LATE if cookie_tie_tags == (0, 0) else CookieAction.DISCARD
+    if local_tie_tag and cookie_tie_tags == (local_tie_tag, peer_tie_tag):
+        return CookieAction.RESTART
+    return CookieAction.DISCARD

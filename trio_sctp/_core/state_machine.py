@@ -24,8 +24,10 @@ from .events import (
     SendBufferDrained,
     StreamDelivered,
 )
-from .handshake import Initiator, PacketHeader, Responder
+from .handshake import PacketHeader
+from .initiator import Initiator
 from .packet_builder import PacketBuilder
+from .responder import Responder
 from .rto import RetransmissionTimeout
 from .states import SHUTTING_DOWN, State
 from .statistics import AssociationStatistics, Counters
