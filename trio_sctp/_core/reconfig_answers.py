@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
@@ -29,7 +28,7 @@ class Answers:
         """The number of the next new request, unwrapped."""
         self.given: dict[int, Answer] = {}
         """To the newest requests, by their numbers."""
-        self._waiting: deque[bytes] = deque()
+        self._waiting: list[bytes] = []
 
     @property
     def are_waiting(self) -> bool:
@@ -55,6 +54,6 @@ class Answers:
         chunks: list[bytes] = []
         waiting = self._waiting
         while waiting and len(waiting[0]) <= room:
-            chunks.append(waiting.popleft())
+            chunks.append(waiting.pop(0))
             room -= len(chunks[-1])
         return chunks
