@@ -1,25 +1,33 @@
 """What a data channel and the channel of plain messages have in common.
 
-Received messages wait in an `Inbox`: a trio memory channel that is never full (the receiver
-window bounds what the peer may send) and is made only when something goes through it, so that
-idle channels cost little.  Senders wait for room by water marks: from the moment when
+Received messages wait in an `Inbox`, which is never full: the receiver window bounds what the peer
+may send.  It is a trio memory channel in all but its two ends: one that waits is handed a message
+with the least that can be done, since that is a part of every round trip, and an idle channel has
+nothing of it.  Senders wait for room by water marks: from the moment when
 ``high_water`` unsent bytes are reached until they have fallen to ``low_water``, in the order in
 which they came.
 """
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
+from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
 
 import trio
+from outcome import Error, Value
 from trio.lowlevel import (
+    Abort,
     ParkingLot,
+    Task,
     cancel_shielded_checkpoint,
     checkpoint,
     checkpoint_if_cancelled,
+    current_task,
     enable_ki_protection,
+    reschedule,
+    wait_task_rescheduled,
 )
 
 from ._answer import Answer
@@ -40,83 +48,94 @@ ItemT = TypeVar("ItemT")
 
 
 class Inbox(Generic[ItemT]):
-    """Things received and not yet taken, and how the flow of them ended."""
+    """Things received and not yet taken, and how the flow of them ended.
 
-    __slots__ = ("_closed", "_ending", "_receive", "_send")
+    Those who wait are served in the order in which they came.
+    """
+
+    __slots__ = ("_closed", "_ending", "_items", "_takers")
 
     def __init__(self) -> None:
         self._closed = False
         self._ending: Ending | None = None
-        self._send: trio.MemorySendChannel[ItemT] | None = None
-        self._receive: trio.MemoryReceiveChannel[ItemT] | None = None
+        self._items: deque[ItemT] | None = None
+        self._takers: dict[Task, None] | None = None
+        """The tasks that wait; while there are any, there are no items."""
 
     def __len__(self) -> int:
-        return 0 if self._receive is None else self._receive.statistics().current_buffer_used
+        return len(self._items) if self._items else 0
 
     def put(self, item: ItemT) -> bool:
         """False if nobody will ever take it."""
         if self._closed or self._ending is not None:
             return False
-        if self._send is None:
-            self._open()
-            assert self._send is not None
-        self._send.send_nowait(item)
+        if self._takers:
+            task = next(iter(self._takers))
+            del self._takers[task]
+            reschedule(task, Value(item))
+        elif self._items is None:
+            self._items = deque((item,))
+        else:
+            self._items.append(item)
         return True
 
     def end(self, ending: Ending) -> None:
         """Nothing more will come: who has taken all that is there is told of ``ending``."""
         if self._ending is None:
             self._ending = ending
-            if self._send is not None:
-                self._send.close()
+            self._turn_away()
 
     def close(self) -> list[ItemT]:
         """The taker wants no more: whoever waits gets `trio.ClosedResourceError`.  What is left."""
-        left: list[ItemT] = []
+        left = list(self._items or ())
+        self._items = None
         self._closed = True
-        if self._receive is not None:
-            try:
-                while True:
-                    left.append(self._receive.receive_nowait())
-            except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
-                pass
-            self._receive.close()
+        self._turn_away()
         return left
 
     def take_nowait(self) -> ItemT:
-        try:
-            return self._receiver().receive_nowait()
-        except trio.EndOfChannel:
-            pass
-        raise self._over()
+        if self._items:
+            return self._items.popleft()
+        if self._closed or self._ending is not None:
+            raise self._over()
+        raise trio.WouldBlock
 
     async def take(self) -> ItemT:
         """One checkpoint, also where it raises; a cancelled one takes nothing."""
-        try:
-            return await self._receiver().receive()
-        except trio.EndOfChannel:
-            await checkpoint()
-        except trio.ClosedResourceError:
-            await checkpoint()
-            raise
+        if self._items:
+            await checkpoint_if_cancelled()
+            item = self._items.popleft()
+            await cancel_shielded_checkpoint()
+            return item
+        if not self._closed and self._ending is None:
+            with suppress(trio.EndOfChannel):
+                return await self._wait_for_item()
+        await checkpoint()
         raise self._over()
 
+    async def _wait_for_item(self) -> ItemT:
+        """Be handed the next item, or `trio.EndOfChannel` if there will be none."""
+        if self._takers is None:
+            self._takers = {}
+        takers, task = self._takers, current_task()
+        takers[task] = None
+
+        def leave(_: object) -> Abort:
+            del takers[task]
+            return Abort.SUCCEEDED
+
+        return await wait_task_rescheduled(leave)  # type: ignore[no-any-return]
+
+    def _turn_away(self) -> None:
+        takers, self._takers = self._takers or (), None
+        for task in takers:
+            reschedule(task, Error(trio.EndOfChannel()))
+
     def _over(self) -> Exception:
+        if self._closed:
+            return trio.ClosedResourceError("this end was closed")
         assert self._ending is not None
         return self._ending.for_receiver()
-
-    def _receiver(self) -> trio.MemoryReceiveChannel[ItemT]:
-        if self._receive is None:
-            self._open()
-            assert self._receive is not None
-        return self._receive
-
-    def _open(self) -> None:
-        self._send, self._receive = trio.open_memory_channel[ItemT](math.inf)
-        if self._closed:
-            self._receive.close()
-        if self._ending is not None:
-            self._send.close()
 
 
 class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):

@@ -113,9 +113,6 @@ class Driver:
         core = self._core
         limit = self._batch_limit()
         packets = core.packets_to_send(now=now, limit=limit)
-        if core.has_events:
-            self._dispatch(now)
-        self._arm_timer()
         if packets:
             try:
                 sent = 0
@@ -128,6 +125,9 @@ class Driver:
             self._left = packets[sent:]
             if self._left or len(packets) == limit:
                 self.ring()
+        if core.has_events:
+            self._dispatch(now)
+        self._arm_timer()
 
     def received(self, packets: list[bytes]) -> None:
         """Packets have come from the peer: process them, and answer without waiting."""

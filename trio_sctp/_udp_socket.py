@@ -21,6 +21,7 @@ from itertools import chain
 from typing import Any, TypeAlias
 
 import trio
+from trio.lowlevel import wait_readable
 
 from ._transport import DatagramTransport
 from ._udp_fragmentation import (
@@ -55,6 +56,9 @@ BATCH_CALLS = 64
 """Most system calls for one batch received, so that other tasks get their turn."""
 BATCH_BYTES = 64 * 1024
 """A batch ends once this many bytes were received."""
+LONE_TURNS = 3
+"""After a datagram behind which there was nothing, so many more are taken for lone, too: a request or
+an answer should not wait for a call that finds nothing."""
 LONGEST_RECEIVED = 65535
 
 
@@ -82,6 +86,7 @@ class _BatchedSocket:
 
     __slots__ = (
         "_coalesced",
+        "_lone",
         "_longest_segment",
         "_never_fragments",
         "_room",
@@ -102,6 +107,7 @@ class _BatchedSocket:
         self._longest_segment = MAX_RUN_BYTES if offload and can_segment(socket) else 0
         self._coalesced = offload and enable_gro(socket)
         self._never_fragments = dont_fragment and forbid_fragments(socket)
+        self._lone = 0
         self.statistics = UDPStatistics()
 
     def __repr__(self) -> str:
@@ -198,7 +204,9 @@ class _BatchedSocket:
         refused_until = start
         try:
             while index < len(datagrams):
-                end = run_end(datagrams, index, self._longest_segment)
+                end = index + 1
+                if end < len(datagrams):
+                    end = run_end(datagrams, index, self._longest_segment)
                 if end == index + 1 or index < refused_until:
                     self._send_one(datagrams[index], address)
                     index += 1
@@ -261,29 +269,30 @@ class _BatchedSocket:
         drain = self._drain_runs if self._coalesced else self._drain
         while True:
             self._check_open()
-            await trio.lowlevel.wait_readable(self._socket)
+            await wait_readable(self._socket)
             received: dict[Any, list[bytes]] = {}
             drain(received)
             if received:
-                self.statistics.datagrams_received += sum(map(len, received.values()))
                 return received
 
     def _drain(self, received: dict[Any, list[bytes]]) -> None:
         """Receive until there is nothing more or a batch is full."""
-        receive = self._socket.recvfrom
+        receive, statistics = self._socket.recvfrom, self.statistics
         room = BATCH_BYTES
-        for _ in range(BATCH_CALLS):
+        for calls in range(BATCH_CALLS):
             try:
                 datagram, address = receive(LONGEST_RECEIVED)
             except BlockingIOError:
+                self._lone = LONE_TURNS if calls == 1 else 0
                 return
             except OSError as error:
                 self._count_error(error)
                 continue
-            self.statistics.receive_calls += 1
+            statistics.receive_calls += 1
             if not datagram or _unanswerable(address):
-                self.statistics.datagrams_ignored += 1
+                statistics.datagrams_ignored += 1
                 continue
+            statistics.datagrams_received += 1
             if address in received:
                 received[address].append(datagram)
             else:
@@ -291,30 +300,38 @@ class _BatchedSocket:
             room -= len(datagram)
             if room <= 0:
                 return
+            if self._lone:
+                self._lone -= 1
+                return
 
     def _drain_runs(self, received: dict[Any, list[bytes]]) -> None:
         """As `_drain`, where one call may return a run of datagrams of one sender."""
-        receive = self._socket.recvmsg
+        receive, statistics = self._socket.recvmsg, self.statistics
         room = BATCH_BYTES
-        for _ in range(BATCH_CALLS):
+        for calls in range(BATCH_CALLS):
             try:
                 data, ancillary, _, address = receive(LONGEST_RECEIVED, ANCILLARY_SPACE)
             except BlockingIOError:
+                self._lone = LONE_TURNS if calls == 1 else 0
                 return
             except OSError as error:
                 self._count_error(error)
                 continue
-            self.statistics.receive_calls += 1
+            statistics.receive_calls += 1
             if not data or _unanswerable(address):
-                self.statistics.datagrams_ignored += 1
+                statistics.datagrams_ignored += 1
                 continue
             run = split(data, ancillary) if ancillary else [data]
+            statistics.datagrams_received += len(run)
             if address in received:
                 received[address] += run
             else:
                 received[address] = run
             room -= len(data)
             if room <= 0:
+                return
+            if self._lone and not ancillary:
+                self._lone -= 1
                 return
 
 
@@ -400,7 +417,7 @@ class ConnectedUDPSocket(_BatchedSocket, DatagramTransport):
         if self._pending:
             await trio.lowlevel.checkpoint()
         if not self._pending:
-            self._pending.extend(await self._receive_all())
+            self._pending.extend(await self.receive_batch())
         return self._pending.popleft()
 
     async def receive_batch(self) -> list[bytes]:
@@ -410,9 +427,6 @@ class ConnectedUDPSocket(_BatchedSocket, DatagramTransport):
             batch = list(self._pending)
             self._pending.clear()
             return batch
-        return await self._receive_all()
-
-    async def _receive_all(self) -> list[bytes]:
         return list(chain.from_iterable((await self._receive()).values()))
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "IMMEDIATE",
     "I_DATA_HEADER_SIZE",
     "I_DATA_LAYOUT",
+    "SACK_LAYOUT",
     "UNORDERED",
     "Data",
     "ForwardTsn",
@@ -57,7 +58,7 @@ I_DATA_LAYOUT: Final = Struct(">BBHIHHII")
 
 _DATA_VALUE: Final = Struct(">IHHI")
 _I_DATA_VALUE: Final = Struct(">IHHII")
-_SACK_LAYOUT: Final = Struct(">BBHIIHH")
+SACK_LAYOUT: Final = Struct(">BBHIIHH")
 _SACK_VALUE: Final = Struct(">IIHH")
 _MOST_OF_SACK: Final = 4 * MAX_ENTRIES
 _U32: Final = Struct(">I")
@@ -66,7 +67,7 @@ _STREAM_MID: Final = Struct(">HHI")
 
 _pack_data = DATA_LAYOUT.pack
 _pack_i_data = I_DATA_LAYOUT.pack
-_pack_sack = _SACK_LAYOUT.pack
+_pack_sack = SACK_LAYOUT.pack
 _pack_gap_ack_block = _TWO_U16.pack
 _pack_u32 = _U32.pack
 
@@ -237,8 +238,6 @@ class Sack:
     @classmethod
     def decode(cls, flags: int, value: bytes) -> Self:
         cumulative_tsn_ack, a_rwnd, n, m = unpack_prefix(_SACK_VALUE, value)
-        if len(value) == 12 and not n and not m:
-            return cls(cumulative_tsn_ack, a_rwnd)
         end = 12 + 4 * n
         if len(value) != end + 4 * m:
             raise DecodeError(f"a SACK body of {len(value)} bytes for {n} gaps, {m} duplicates")

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final
 
-from .chunks import Chunk, Data, IData, MalformedChunk, decode_chunk
+from .chunks import Chunk, Data, IData, MalformedChunk, Sack, decode_chunk
 from .crc32c import crc32c, extend_crc32c
-from .data_chunks import DATA_LAYOUT, FRAGMENT_FLAGS, I_DATA_LAYOUT
+from .data_chunks import DATA_LAYOUT, FRAGMENT_FLAGS, I_DATA_LAYOUT, SACK_LAYOUT
 from .tlv import DecodeError
 
 __all__ = [
@@ -46,6 +46,7 @@ _pack_checksum = Struct("<I").pack
 _unpack_checksum = Struct("<I").unpack_from
 _unpack_data = DATA_LAYOUT.unpack_from
 _unpack_i_data = I_DATA_LAYOUT.unpack_from
+_unpack_sack = SACK_LAYOUT.unpack_from
 _unpack_chunk_header = Struct(">BBH").unpack_from
 _READ: Final = range(MAX_CHUNKS)
 _new_data = Data.__new__
@@ -128,7 +129,7 @@ def decode_chunks(packet: bytes) -> list[Chunk]:
 
     A malformed chunk gives a MalformedChunk, which is the last of the list, as does what goes
     beyond MAX_CHUNKS or MAX_CONTROL_OFFSET.  The padding of the last chunk may be missing.
-    Well-formed DATA and I-DATA are read here, everything else by its class.
+    Well-formed DATA and I-DATA, and a SACK without lists, are read here, everything else by its class.
     """
     chunks: list[Chunk] = []
     offset, end = 12, len(packet)
@@ -167,6 +168,14 @@ def decode_chunks(packet: bytes) -> list[Chunk]:
                 interleaved.immediate = immediate
                 chunks.append(interleaved)
                 offset += length + 3 & ~3
+                continue
+        elif kind == 3 and end - offset >= 16 and offset <= MAX_CONTROL_OFFSET:
+            _, _, length, cumulative_tsn_ack, a_rwnd, gaps, duplicates = _unpack_sack(
+                packet, offset
+            )
+            if length == 16 and not gaps and not duplicates:
+                chunks.append(Sack(cumulative_tsn_ack, a_rwnd))
+                offset += 16
                 continue
         chunk, offset = _decode_any(packet, offset, end)
         chunks.append(chunk)
