@@ -67,7 +67,7 @@ class Figures:
 
 
 RATE, CPU, MESSAGES = "megabytes_per_second", "cpu_per_gb", "messages_per_second"
-ROUND_TRIP = "rtt_median_us"
+ROUND_TRIP, SET_UP = "rtt_median_us", "setup_ms"
 ALONE = "messages a second by the CPU time of the busier end"
 """What the rate would be if each end had a core to itself, which on a shared machine it has not."""
 
@@ -87,6 +87,8 @@ SECURE_RATIOS = (
     ("whole stack, CPU over libdatachannel's, goal", "bulk-16k", CPU, "libdatachannel", 1.0),
     ("whole stack, MB/s over aiortc's", "bulk-16k", RATE, "aiortc rtc", 5.0),
     ("whole stack, round trip over aiortc's", "ping-64", ROUND_TRIP, "aiortc rtc", 0.5),
+    ("whole stack, set-up over aiortc's", "ping-64", SET_UP, "aiortc rtc", 1.0),
+    ("whole stack, set-up over libdatachannel's", "ping-64", SET_UP, "libdatachannel", 1.0),
 )
 
 SPEEDS = (

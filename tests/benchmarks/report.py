@@ -35,6 +35,17 @@ COLUMNS = {
 }
 
 
+WHOLE_STACKS = ("trio_sctp rtc", "libdatachannel", "aiortc rtc")
+WHOLE_STACK_COLUMNS = {
+    ("ping-64", "setup_ms"): ("set-up ms", ".1f"),
+    ("bulk-16k", "megabytes_per_second"): ("16 KiB, MB/s", ".1f"),
+    ("bulk-64k", "megabytes_per_second"): ("64 KiB, MB/s", ".1f"),
+    ("small-64", "messages_per_second"): ("64 bytes, messages/s", ",.0f"),
+    ("ping-64", "rtt_median_us"): ("RTT median µs", ".0f"),
+}
+"""What WebRTC stacks are compared by at a glance: workload and figure, head and format."""
+
+
 def medians(runs: Sequence[Measurement]) -> dict[str, float]:
     """The median of every figure that was measured."""
     found = {}
@@ -48,7 +59,7 @@ def medians(runs: Sequence[Measurement]) -> dict[str, float]:
 def report(results: Mapping[str, Any], reference: str | None = None) -> str:
     """All tables that there are results for, the bars last."""
     parts = {
-        "transfers": lambda found: tables(found, reference),
+        "transfers": lambda found: "\n\n".join([*whole_stack(found), tables(found, reference)]),
         "scale": lambda found: scale.table({k: scale.Scale(**v) for k, v in found.items()}),
         "load": lambda found: load.table({k: load.Load(**v) for k, v in found.items()}),
         "linearity": linearity.table,
@@ -56,6 +67,24 @@ def report(results: Mapping[str, Any], reference: str | None = None) -> str:
     conditions = " · ".join(map(str, results["conditions"].values()))
     found = [f"{conditions}.", *(make(results[p]) for p, make in parts.items() if p in results)]
     return "\n\n".join([*found, bars.table(bars.bars(dict(results)))])
+
+
+def whole_stack(results: Transfers) -> list[str]:
+    """One table of what runs ICE, DTLS and SCTP, if more than one stack did."""
+    rows = []
+    for stack in WHOLE_STACKS:
+        found = [
+            results.get(workload, {}).get(stack, {"median": {}})["median"].get(figure)
+            for workload, figure in WHOLE_STACK_COLUMNS
+        ]
+        if any(value is not None for value in found):
+            formats = (form for _, form in WHOLE_STACK_COLUMNS.values())
+            cells = zip(found, formats, strict=True)
+            rows.append([stack, *("" if v is None else format(v, form) for v, form in cells)])
+    if len(rows) < 2:
+        return []
+    heads = [head for head, _ in WHOLE_STACK_COLUMNS.values()]
+    return [_aligned([["whole stack", *heads], ["---", *("---:" for _ in heads)], *rows])]
 
 
 def tables(results: Transfers, reference: str | None = None) -> str:
@@ -77,6 +106,10 @@ def _table(workload: str, stacks: Mapping[str, dict[str, float]], reference: str
         [stack, *(_cell(name, figures, base) for name in columns)]
         for stack, figures in stacks.items()
     ]
+    return _aligned(rows)
+
+
+def _aligned(rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows)
 

@@ -12,7 +12,7 @@ import pytest
 from tests.benchmarks import linearity, load, plots, scale
 from tests.benchmarks.__main__ import turns
 from tests.benchmarks.bars import bars, table
-from tests.benchmarks.report import as_json, medians, report, tables
+from tests.benchmarks.report import as_json, medians, report, tables, whole_stack
 from tests.benchmarks.runner import Measurement
 from tests.benchmarks.stacks import STACKS, open_stack
 from tests.benchmarks.workloads import WORKLOADS, round_trip_figures
@@ -155,6 +155,26 @@ def test_a_report_has_the_parts_that_were_measured() -> None:
     assert "| 5 % loss |" in found
     assert "idle" not in found
     assert "| round trip over a trio TCP stream's |" in found
+
+
+def test_whole_stacks_are_compared_in_one_table() -> None:
+    transfers = results_of(("trio_sctp rtc", "aiortc rtc", "tcp"), 1234.5)["transfers"]
+    (table,) = whole_stack(transfers)
+    head, _, ours, theirs = table.splitlines()
+    assert [cell.strip() for cell in head.split("|")[1:4]] == [
+        "whole stack",
+        "set-up ms",
+        "16 KiB, MB/s",
+    ]
+    assert [cell.strip() for cell in ours.split("|")[1:6]] == [
+        "trio_sctp rtc",
+        "",  # was not measured
+        "1234.5",
+        "1234.5",
+        "1,234",
+    ]
+    assert theirs.startswith("| aiortc rtc ")
+    assert whole_stack({"bulk-16k": {"trio_sctp rtc": transfers["bulk-16k"]["tcp"]}}) == []
 
 
 def test_the_json_keeps_every_run() -> None:

@@ -88,9 +88,9 @@ def receive_packets(a: StateMachine, packets: Iterable[bytes], now: float) -> No
         if packet[:8] != a.packet_prefix or size < COMMON_HEADER_SIZE or size & 3:
             _receive_other(a, packet, now)
         elif not (
-            checksum_follows(packet, a.own_crc)
-            # RFC 9653 §5.3: with a correct checksum, or with none
-            or (a.takes_zero_checksum and packet[8:12] == _NO_CHECKSUM)
+            # RFC 9653 §5.3: with none, or with a correct checksum
+            (a.takes_zero_checksum and packet[8:12] == _NO_CHECKSUM)
+            or checksum_follows(packet, a.own_crc)
         ):
             counters.drop("bad checksum")
         elif not (
