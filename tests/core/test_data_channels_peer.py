@@ -194,10 +194,10 @@ def test_all_six_channel_types_on_the_wire(kind: ChannelType) -> None:
 
 def test_switch_of_partial_reliability_is_the_associations_capability() -> None:
     pair = against_raw_server()
-    assert pair.a.channels._partial_reliability
+    assert pair.a.channels._opener._partial_reliability
     assert pair.a.association.tcb is not None
     pair.a.association.tcb.capabilities = Capabilities(reconfiguration=True)
-    assert not pair.a.channels._partial_reliability
+    assert not pair.a.channels._opener._partial_reliability
 
 
 def test_label_lengths_counted_in_characters() -> None:

@@ -1,9 +1,9 @@
 """Data channels on an association, without any I/O: RFC 8831 and its handshake, RFC 8832.
 
-A channel is a pair of streams with one id.  This layer opens channels with DATA_CHANNEL_OPEN or by
-agreement, sends and receives their messages, and closes them by resetting the streams of both
-directions; an id is free again when both are done.  Messages with payload protocol identifiers that
-are not WebRTC's, on streams without a channel, remain the program's own.
+A channel is a pair of streams with one id.  How channels begin stands in `channel_opening`, how they end
+in `channel_closing`; here is what a program asks for, and what the messages on a channel mean.  Messages
+with payload protocol identifiers that are not WebRTC's, on streams without a channel, remain the
+program's own.
 """
 
 from __future__ import annotations
@@ -19,21 +19,11 @@ from .._wire.dcep import (
     PPID_STRING,
     PPID_STRING_EMPTY,
     PPID_STRING_PARTIAL,
-    ChannelType,
-    DataChannelAck,
     DataChannelOpen,
     decode_dcep,
 )
 from .._wire.tlv import DecodeError
-from .capabilities import offered
-from .channel import (
-    Channel,
-    ChannelAssociation,
-    ChannelCounters,
-    channel_of,
-    is_partially_reliable,
-    opening_of,
-)
+from .channel import Channel, ChannelAssociation, ChannelCounters
 from .channel_closing import ChannelCloser, HeldItem, error_of
 from .channel_events import (
     ChannelAccepted,
@@ -47,6 +37,7 @@ from .channel_events import (
     ChannelOpened,
     MessageTooLargeError,
 )
+from .channel_opening import ChannelOpener
 from .channel_table import ChannelTable
 from .errors import LocalProtocolError
 from .events import (
@@ -85,7 +76,6 @@ DEFAULT_MAX_MESSAGE_SIZE: Final = 65536
 _USER_PPIDS: Final = frozenset({PPID_STRING, PPID_BINARY, PPID_STRING_EMPTY, PPID_BINARY_EMPTY})
 WEBRTC_PPIDS: Final = _USER_PPIDS | {PPID_DCEP, PPID_BINARY_PARTIAL, PPID_STRING_PARTIAL}
 """What says that a message belongs to a data channel (RFC 8831 §8)."""
-_CHANNEL_TYPES: Final = frozenset(ChannelType)
 
 
 class DataChannels:
@@ -115,10 +105,10 @@ class DataChannels:
         self._channels = table.by_id
         self._events = table.events
         self._closer = ChannelCloser(association, table, self._receive_again)
+        self._opener = ChannelOpener(association, table, self._closer, self._receive_again)
         self.counters = table.counters
         self._send_limit: float = max_message_size or float("inf")
         self._receive_limit = local_max_message_size or association.config.max_message_size
-        self._inbound_streams = association.config.inbound_streams
         self._ended = False
 
     # -- look
@@ -162,16 +152,7 @@ class DataChannels:
             priority=priority,
             negotiated=stream_id is not None,
         )
-        opening = opening_of(channel)
-        if is_partially_reliable(opening.channel_type) and not self._partial_reliability:
-            name = "lifetime" if max_retransmits is None else "max_retransmits"
-            raise LocalProtocolError(
-                f"{name}: partial reliability is not supported by this association yet"
-            )
-        if stream_id is None:
-            self._open_by_message(channel, opening, now)
-        else:
-            self._open_negotiated(channel, stream_id, now)
+        self._opener.open(channel, stream_id, now)
         return channel.stream_id
 
     def send(
@@ -313,39 +294,6 @@ class DataChannels:
                 return events.popleft()
         return None
 
-    # -- opening
-
-    @property
-    def _partial_reliability(self) -> bool:
-        """Whether messages of a channel may be given up: the only place that decides it."""
-        association = self._association
-        capabilities = association.capabilities if self._closer.up else offered(association.config)
-        return capabilities.partial_reliability
-
-    @property
-    def _stream_limit(self) -> int:
-        """A channel needs its id in both directions; 65535 is never one (RFC 8832 §3)."""
-        return min(self._association.outbound_streams, self._inbound_streams, 65535)
-
-    def _open_by_message(self, channel: Channel, opening: DataChannelOpen, now: float) -> None:
-        stream_id = self._table.ids.choose(self._stream_limit, self._channels, now)
-        self._association.send(stream_id, opening.encode(), ppid=PPID_DCEP, now=now)
-        # RFC 8832 §6: everything goes ordered until the peer is known to have the channel
-        channel._ack_awaited = True
-        channel._send_unordered = False
-        self._table.drop_early(stream_id, now)
-        self._table.add(channel, stream_id)
-
-    def _open_negotiated(self, channel: Channel, stream_id: int, now: float) -> None:
-        if not 0 <= stream_id < self._stream_limit:
-            raise LocalProtocolError(
-                f"stream_id is {stream_id}: it must be from 0 to {self._stream_limit - 1}"
-            )
-        if stream_id in self._channels or self._table.ids.is_burnt(stream_id):
-            raise LocalProtocolError(f"stream_id is {stream_id}: that id is in use")
-        self._table.add(channel, stream_id)
-        self._take_early(stream_id, now)
-
     # -- messages
 
     def _receive(self, message: Message, now: float) -> Message | ChannelMessage | None:
@@ -383,7 +331,7 @@ class DataChannels:
             return None
         channel.messages_received += 1
         if channel._ack_awaited:
-            self._accepted(channel)
+            self._opener.accepted(channel)
             self._events.append(ChannelMessage(stream_id, data, size))
             return None
         return ChannelMessage(stream_id, data, size)
@@ -393,65 +341,13 @@ class DataChannels:
         if ppid not in WEBRTC_PPIDS:
             return message
         if ppid == PPID_DCEP:
-            self._receive_opening(message, now)
+            self._opener.receive_opening(message, now)
             return None
         self.counters.messages_without_channel += 1
         mine = ppid in _USER_PPIDS and not self._table.ids.is_burnt(message.stream_id)
         if not (mine and self._table.early.keep(message)):
             self._table.release(message, now)
         return None
-
-    def _receive_opening(self, message: Message, now: float) -> None:
-        """A DCEP message on a stream without a channel (RFC 8832 §6)."""
-        self._table.release(message, now)
-        try:
-            opening = decode_dcep(message.payload)
-        except DecodeError:
-            self._refuse(message.stream_id, now)
-            return
-        if isinstance(opening, DataChannelAck):
-            self.counters.dcep_ignored += 1
-        elif self._is_acceptable(message.stream_id, opening):
-            self._accept(message.stream_id, opening, now)
-        else:
-            self._refuse(message.stream_id, now)
-
-    def _is_acceptable(self, stream_id: int, opening: DataChannelOpen) -> bool:
-        if self._table.ids.is_ours(stream_id) or opening.channel_type not in _CHANNEL_TYPES:
-            return False
-        if is_partially_reliable(opening.channel_type) and not self._partial_reliability:
-            return False
-        return not self._table.ids.is_burnt(stream_id)
-
-    def _accept(self, stream_id: int, opening: DataChannelOpen, now: float) -> None:
-        channel = channel_of(stream_id, opening)
-        if not self._table.has_room(channel._name_memory):
-            self._refuse(stream_id, now)
-            return
-        try:
-            self._association.send(stream_id, DataChannelAck().encode(), ppid=PPID_DCEP, now=now)
-        except LocalProtocolError:  # we are shutting down
-            self.counters.opens_refused += 1
-            return
-        self._table.add(channel, stream_id)
-        self._table.charge_names(channel)
-        self._events.append(
-            ChannelOpened(
-                stream_id,
-                channel.label,
-                channel.protocol,
-                channel.ordered,
-                channel.max_retransmits,
-                channel.lifetime,
-                channel.priority,
-            )
-        )
-        self._take_early(stream_id, now)
-
-    def _refuse(self, stream_id: int, now: float) -> None:
-        """Answer a DATA_CHANNEL_OPEN by a reset; the program hears nothing of it (RFC 8832 §6)."""
-        self.counters.opens_refused += 1
-        self._closer.close_unknown(stream_id, now)
 
     def _receive_dcep_or_late(self, channel: Channel, message: Message, now: float) -> None:
         if not channel.open:
@@ -468,19 +364,9 @@ class DataChannels:
             return
         self._table.release(message, now)
         if channel._ack_awaited:
-            self._accepted(channel)
+            self._opener.accepted(channel)
         else:
             self.counters.dcep_ignored += 1
-
-    def _accepted(self, channel: Channel) -> None:
-        """RFC 8832 §6: the peer has the channel, unordered messages may go unordered."""
-        channel._ack_awaited = False
-        channel._send_unordered = not channel.ordered
-        self._events.append(ChannelAccepted(channel.stream_id))
-
-    def _take_early(self, stream_id: int, now: float) -> None:
-        """Deliver what came before the channel was open."""
-        self._receive_again(self._table.early.take(stream_id), now)
 
     def _receive_again(self, items: Iterable[HeldItem], now: float) -> None:
         for item in items:
@@ -500,28 +386,15 @@ class DataChannels:
         if isinstance(event, OutgoingStreamsReset):
             return self._closer.on_outgoing_reset(event, now)
         if isinstance(event, AssociationUp):
-            self._on_up(event, now)
+            self._opener.on_up(event, now)
         elif isinstance(event, StreamsChanged):
-            self._inbound_streams = event.inbound_streams
+            self._opener.inbound_streams = event.inbound_streams
         elif isinstance(event, AssociationRestarted):
             return self._end_all(ChannelError(ChannelFailure.ASSOCIATION_RESTARTED), event)
         elif isinstance(event, AssociationClosed):
             self._ended = True
             return self._end_all(error_of(event), event)
         return event
-
-    def _on_up(self, event: AssociationUp, now: float) -> None:
-        self._closer.up = True
-        self._inbound_streams = event.inbound_streams
-        limit = self._stream_limit
-        for channel in list(self._channels.values()):
-            if not self._partial_reliability:
-                channel._options = None  # then it is a reliable one
-            if channel.stream_id >= limit:
-                detail = f"it has streams below {limit}"
-                self._closer.abandon(channel, ChannelFailure.NO_STREAM, detail, now)
-            elif not channel.open:
-                self._closer.reset(channel, now)
 
     def _end_all(self, error: ChannelError | None, event: Event) -> Event | ChannelEvent:
         """Channels end before the program hears why."""
