@@ -1,66 +1,44 @@
 """The trio association: what a program holds, over a sans-IO association and its driver.
 
-It hands out the core's events, to each channel its messages, without ever waiting for a reader, and
-notes how the association ended, so that everybody who waits for something of it is woken and told.
+It hands to each channel its messages, without ever waiting for a reader, and takes the program's wishes
+to the core.  What the core's other events do is in `_reactions`.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, final
 
 import trio
 from trio.lowlevel import checkpoint, enable_ki_protection
 
 from ._answer import Answer
-from ._buffered_channel import BufferedChannel
 from ._capture import PacketCapture
 from ._core.association import Association as CoreAssociation
 from ._core.capabilities import Capabilities
 from ._core.config import Config
 from ._core.data_channels import (
     WEBRTC_PPIDS,
-    ChannelAccepted,
-    ChannelClosed,
-    ChannelClosing,
-    ChannelError,
-    ChannelEvent,
-    ChannelFlushed,
     ChannelMessage,
-    ChannelOpened,
     DataChannels,
 )
 from ._core.errors import LocalProtocolError
 from ._core.events import (
     AssociationClosed,
-    AssociationReset,
-    AssociationRestarted,
-    AssociationUp,
-    BufferedAmountLow,
     CloseReason,
     Event,
-    IncomingResetRefused,
-    IncomingStreamsReset,
     Message,
-    MessageOutcome,
-    OutgoingStreamsReset,
-    PathMtuChanged,
-    PeerError,
-    PeerShutdown,
-    RoundTripMeasured,
-    SendBufferDrained,
-    StreamDelivered,
-    StreamsChanged,
 )
 from ._core.statistics import AssociationStatistics
 from ._data_channel import ChannelListener, DataChannel
 from ._driver import Driver
-from ._errors import Ending, ending_of
+from ._errors import Ending
 from ._event_queue import EventQueue
 from ._message_channel import MessageChannel
 from ._packet_log import LOGGER as PACKET_LOGGER, PacketLog
+from ._reactions import REACTIONS
 from ._receipt import Receipt, Wishes
 from ._tap import PacketTap, TappedTransport
 from ._transport import DatagramTransport, plain_address
@@ -584,135 +562,14 @@ class Association(trio.abc.AsyncResource):
                 elif not channel._inbox.put(event):
                     channel._drop(event)
             else:
-                _REACTIONS[type(event)](self, event)
+                REACTIONS[type(event)](self, event)
         if self._watching_total and self.messages._at_low_water():
             self._watching_total = False
             self.messages._room_again()
 
-    def _on_message(self, event: Message) -> None:
-        if not (self._takes_messages and self.messages._inbox.put(event)):
-            self._consumed(len(event.payload))
-
-    def _on_up(self, event: AssociationUp) -> None:
-        self._up = True
-        self._inbound_streams = event.inbound_streams
-        self._capabilities = self._core.capabilities
-        self._settled.set()
-
-    def _on_round_trip(self, event: RoundTripMeasured) -> None:
-        self._round_trip.settle(event.round_trip)
-        self._round_trip = Answer[float]()
-        self._on_notable(event)
-
-    def _on_streams_changed(self, event: StreamsChanged) -> None:
-        self._inbound_streams = event.inbound_streams
-        self._on_notable(event)
-
-    def _on_notable(self, event: Event) -> None:
-        """Keep it for who reads `events`."""
-        self._events.put(event)
-
-    def _on_restarted(self, event: AssociationRestarted) -> None:
-        self._on_notable(event)
-        self.messages._room_again()
-        self.messages._all_delivered(False)
-
-    def _on_peer_shutdown(self, event: PeerShutdown) -> None:
-        # Its data was all delivered before (RFC 9260 §9.2), and of ours it takes nothing new.
-        self._on_notable(event)
-        channels: list[BufferedChannel[Any, Any]] = [self.messages, *self._open_channels.values()]
-        for channel in channels:
-            if not channel._undelivered():  # as it says with the same words
-                channel._all_delivered(True)
-        self._end_everything(Ending(self, "the peer shut the association down"))
-
-    def _on_closed(self, event: AssociationClosed) -> None:
-        ending = self._ending = self._ending_of(event)
-        self._on_notable(event)
-        self._end_everything(ending)
-        channels = list(self._open_channels.values())
-        self._open_channels.clear()
-        for channel in channels:
-            channel._is_over()
-        self._events.close()
-        self._closed.set()
-        self._settled.set()
-
-    def _ending_of(self, event: AssociationClosed) -> Ending:
-        return ending_of(
-            event,
-            self,
-            was_up=self._up,
-            transport_error=self._transport_error,
-            given_up=self._abandoned,
-        )
-
-    def _end_everything(self, ending: Ending) -> None:
-        if self._no_more_channels is None:
-            self._no_more_channels = ending
-        self._round_trip.settle(None)
-        for channel in list(self._open_channels.values()):
-            channel._end(ending)
-        self.messages._end(ending)
-        self._visitors.close()
-
-    def _on_low(self, event: BufferedAmountLow) -> None:
-        if (channel := self._open_channels.get(event.stream_id)) is not None:
-            channel._room_again()
-
-    def _on_stream_delivered(self, event: StreamDelivered) -> None:
-        if (channel := self._open_channels.get(event.stream_id)) is not None:
-            channel._all_delivered(True)
-
-    def _on_outcome(self, event: MessageOutcome) -> None:
-        event.context._settle(event.outcome)
-
-    def _on_channel_opened(self, event: ChannelOpened) -> None:
-        assert self._channels is not None
-        properties = self._channels.channel(event.stream_id)
-        if properties is not None and not self._closing and self._no_more_channels is None:
-            waiting = self._visitors.statistics().current_buffer_used
-            if waiting < self.config.max_channels:
-                channel = self._open_channels[event.stream_id] = DataChannel(self, properties)
-                self._channels.retain(properties)
-                self._visitors.send_nowait(channel)
-            else:  # one that opens and closes channels for ever cannot fill the memory
-                self._channels.close(event.stream_id, now=trio.current_time())
-
     def _accepted(self, channel: DataChannel) -> None:
         """The program has taken a channel that the peer opened."""
         self._data_channels().release(channel._properties)
-
-    def _on_channel_closing(self, event: ChannelClosing) -> None:
-        if (channel := self._open_channels.get(event.stream_id)) is not None:
-            channel._end(self._ending_of_channel(channel, event.error))
-
-    def _on_channel_flushed(self, event: ChannelFlushed) -> None:
-        # A peer may never reset its own direction: whoever closes does not wait for that.
-        if (channel := self._open_channels.get(event.stream_id)) is not None:
-            channel._was_reset()
-
-    def _on_channel_closed(self, event: ChannelClosed) -> None:
-        channel = self._open_channels.pop(event.stream_id, None)
-        if channel is not None:
-            if event.error is not None or not channel._closed:
-                channel._end(self._ending_of_channel(channel, event.error))
-            channel._was_reset()
-            channel._is_over()
-
-    def _ending_of_channel(self, channel: DataChannel, error: ChannelError | None) -> Ending:
-        if error is None:
-            return Ending(self, f"the peer closed {channel!r}")
-        if error.association_closed is not None:
-            return self._ending_of(error.association_closed)
-        return Ending(self, f"{channel!r}: {error}", trio.BrokenResourceError)
-
-    def _on_drained(self, event: SendBufferDrained) -> None:
-        self._has_sent = False
-        self.messages._all_delivered(True)
-
-    def _ignore(self, event: object) -> None:
-        """Nothing that the shell's users are told of."""
 
     # -- the tasks
 
@@ -739,32 +596,7 @@ class Association(trio.abc.AsyncResource):
         await self._driver.stop()
         if not self._closed.is_set():  # after a crash
             self._core.policies.lose_all()
-            for outcome in self._core.policies.outcomes:
-                self._on_outcome(outcome)
-            self._on_closed(AssociationClosed(CloseReason.LOCAL_ABORT))
-
-
-_REACTIONS: Final[dict[type[Event | ChannelEvent], Callable[[Association, Any], None]]] = {
-    Message: Association._on_message,
-    AssociationUp: Association._on_up,
-    AssociationRestarted: Association._on_restarted,
-    PeerShutdown: Association._on_peer_shutdown,
-    AssociationClosed: Association._on_closed,
-    PeerError: Association._on_notable,
-    IncomingStreamsReset: Association._on_notable,
-    OutgoingStreamsReset: Association._on_notable,
-    IncomingResetRefused: Association._on_notable,
-    StreamsChanged: Association._on_streams_changed,
-    AssociationReset: Association._on_notable,
-    PathMtuChanged: Association._on_notable,
-    RoundTripMeasured: Association._on_round_trip,
-    BufferedAmountLow: Association._on_low,
-    SendBufferDrained: Association._on_drained,
-    StreamDelivered: Association._on_stream_delivered,
-    MessageOutcome: Association._on_outcome,
-    ChannelOpened: Association._on_channel_opened,
-    ChannelAccepted: Association._ignore,
-    ChannelClosing: Association._on_channel_closing,
-    ChannelFlushed: Association._on_channel_flushed,
-    ChannelClosed: Association._on_channel_closed,
-}
+            over = AssociationClosed(CloseReason.LOCAL_ABORT)
+            events: tuple[Event, ...] = (*self._core.policies.outcomes, over)
+            for event in events:
+                REACTIONS[type(event)](self, event)
