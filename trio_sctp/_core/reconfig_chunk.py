@@ -13,8 +13,8 @@ from .._wire.parameters import (
     OutgoingSsnResetRequest,
     Parameter,
     SsnTsnResetRequest,
-    UnknownParameter,
 )
+from .handshake import split_unknown
 
 __all__ = ["REQUESTS", "Request", "parameters_of"]
 
@@ -46,24 +46,12 @@ def parameters_of(
 
     What the peer should hear of goes to `errors`, at most `max_report` bytes of a parameter.
     """
-    parameters = _known(chunk, errors, max_report)
+    parameters, unknown = split_unknown(chunk.parameters)
+    room = max(_MAX_REPORTS - len(errors), 0)
+    errors += [UnrecognizedParameters(each.encode()[:max_report]) for each in unknown[:room]]
     if tuple(sorted([parameter.type for parameter in parameters])) in _COMBINATIONS:
         return parameters
     if parameters or not chunk.parameters:
         cause = b"a RE-CONFIG chunk with parameters that do not belong together"
         errors.append(ProtocolViolation(cause))
     return None
-
-
-def _known(chunk: ReConfig, errors: list[ErrorCause], max_report: int) -> list[Parameter]:
-    """Those we know, by the two high bits of unknown types (RFC 9260 §3.2.1)."""
-    known: list[Parameter] = []
-    for parameter in chunk.parameters:
-        if not isinstance(parameter, UnknownParameter):
-            known.append(parameter)
-            continue
-        if parameter.report and len(errors) < _MAX_REPORTS:
-            errors.append(UnrecognizedParameters(parameter.encode()[:max_report]))
-        if not parameter.continue_processing:
-            break
-    return known
