@@ -167,31 +167,30 @@ class DtlsTransport(DatagramTransport):
     async def send_batch(self, datagrams: Sequence[bytes]) -> None:
         await checkpoint_if_cancelled()
         self._check_usable()
-        self.dtls.send(datagrams, now=trio.current_time())
-        await self._transport.send_batch(self.dtls.datagrams_to_send())
+        await self._transport.send_batch(self.dtls.protect(datagrams, now=trio.current_time()))
 
     def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
-        self._check_usable()
+        if self._closed or self.dtls.closed:
+            self._check_usable()
         if not self._can_send_nowait:
             return 0
-        self.dtls.send(datagrams, now=trio.current_time())
-        records = self.dtls.datagrams_to_send()
+        records = self.dtls.protect(datagrams, now=trio.current_time())
         unsent = len(records) - self._transport.send_batch_nowait(records)
         # What finds no room is protected once more when it is its turn: no record number counts twice.
-        return max(len(datagrams) - unsent, 0)
+        return len(datagrams) - unsent if unsent < len(datagrams) else 0
 
     async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
         await checkpoint_if_cancelled()
         self._check_usable()
-        self.dtls.send(datagrams, now=trio.current_time())
-        await self._transport.send_fragmented(self.dtls.datagrams_to_send())
+        records = self.dtls.protect(datagrams, now=trio.current_time())
+        await self._transport.send_fragmented(records)
 
     def deliver_to(self, take: Callable[[list[bytes]], None]) -> None:
         def read_at_once(datagrams: list[bytes]) -> list[bytes]:
             taken, packets = self.dtls.take_packets(datagrams)
             if packets:
                 take(packets)
-            return datagrams[taken:]
+            return datagrams[taken:] if taken < len(datagrams) else []
 
         if isinstance(self._transport, Mailbox):
             self._transport.read_at_once = read_at_once

@@ -378,7 +378,9 @@ class RtcEndpoint:
 
     def _route(self, datagrams: list[bytes], path: Path, now: float) -> list[IceDatagram]:
         """Hand on datagrams from one sender; what to answer."""
-        dtls = [datagram for datagram in datagrams if 20 <= datagram[0] < 64]  # RFC 9443 §2
+        dtls = datagrams
+        if len(datagrams) > 1 or not 20 <= datagrams[0][0] < 64:  # RFC 9443 §2
+            dtls = [datagram for datagram in datagrams if 20 <= datagram[0] < 64]
         answers: list[IceDatagram] = []
         if len(dtls) < len(datagrams):
             for datagram in datagrams:

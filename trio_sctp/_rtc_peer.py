@@ -62,13 +62,22 @@ class PeerOwner(Protocol):
 class PeerShare(Mailbox):
     """What DTLS of one peer sends and receives, whichever way ICE has found."""
 
-    __slots__ = ("_ice", "_max_datagram_size", "_sockets", "why_over")
+    __slots__ = (
+        "_ice",
+        "_last_path",
+        "_last_way",
+        "_max_datagram_size",
+        "_sockets",
+        "why_over",
+    )
 
     def __init__(self, ice: Ice, sockets: RtcSockets, max_datagram_size: int) -> None:
         super().__init__()
         self._ice = ice
         self._sockets = sockets
         self._max_datagram_size = max_datagram_size
+        self._last_path: Path | None = None
+        self._last_way: tuple[UDPSocket, SocketAddress] | None = None
         self.why_over: Callable[[], Exception] | None = None
 
     @property
@@ -100,7 +109,10 @@ class PeerShare(Mailbox):
         path = self._ice.send_path
         if path is None:
             return None
-        return self._sockets.by_address[path[0]], to_socket_address(path[1])
+        if path is not self._last_path:
+            way = self._sockets.by_address[path[0]], to_socket_address(path[1])
+            self._last_path, self._last_way = path, way
+        return self._last_way
 
     async def send_batch(self, datagrams: Sequence[bytes]) -> None:
         if (way := self._way()) is None:

@@ -41,6 +41,7 @@ from .dtls_flight import (
     parse_fragments,
 )
 from .dtls_record import (
+    LAST_FOR_PACKETS,
     MAX_PLAINTEXT,
     AlertDescription,
     ContentType,
@@ -283,13 +284,22 @@ class DtlsAssociation:
 
         `DtlsStateError` unless established; `ValueError` for a packet that no record can hold.
         """
-        if self._state is not _State.ESTABLISHED or self._outgoing is None:
+        self._datagrams = self.protect(packets, now=now)
+
+    def protect(self, packets: Sequence[bytes], *, now: float) -> list[bytes]:
+        """`send` and `datagrams_to_send` in one."""
+        outgoing = self._outgoing
+        if self._state is not _State.ESTABLISHED or outgoing is None:
             raise DtlsStateError("the association is not established")
         if packets and max(map(len, packets)) > MAX_PLAINTEXT:
             raise ValueError(f"packets has one of more than {MAX_PLAINTEXT} bytes")
-        self._datagrams += self._outgoing.protect(packets)
-        if self._outgoing.exhausted:
-            self.close(now=now)
+        records = outgoing.protect(packets)
+        if outgoing.next_sequence_number >= LAST_FOR_PACKETS or self._datagrams:
+            self._datagrams += records
+            if outgoing.next_sequence_number >= LAST_FOR_PACKETS:
+                self.close(now=now)
+            return self.datagrams_to_send()
+        return records
 
     def close(self, *, now: float) -> None:
         """End it, telling the peer by close_notify (RFC 5246 §7.2.1).  Twice does nothing."""

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 __all__ = [
     "CIPHER_SUITES",
+    "LAST_FOR_PACKETS",
     "MAX_PLAINTEXT",
     "MAX_RECORDS",
     "RECORD_HEADER_SIZE",
@@ -46,8 +47,10 @@ _DTLS_1_2: Final = 0xFEFD
 _DTLS_1_0: Final = 0xFEFF
 _EPOCH_SHIFT: Final = 48
 _FIRST_OF_EPOCH_1: Final = 1 << _EPOCH_SHIFT
-_LAST_FOR_PACKETS: Final = _FIRST_OF_EPOCH_1 - (1 << 20)
-"""What a batch and some alerts may take is left of the numbers that an epoch has."""
+_NEXT_OF_EPOCH_1: Final = _FIRST_OF_EPOCH_1 + 1
+LAST_FOR_PACKETS: Final = _FIRST_OF_EPOCH_1 - (1 << 20)
+"""Where an association ends, as numbers may not begin anew (RFC 6347 §4.1): what a batch and some alerts
+may take is left."""
 
 # type, version, epoch and sequence number as one number, length
 _HEADER: Final = Struct(">BHQH")
@@ -130,41 +133,37 @@ class ReplayWindow:
     queues should not be lost.
     """
 
-    __slots__ = ("_highest", "_seen")
+    __slots__ = ("_seen", "highest")
 
     SIZE: Final = 1024
     _MASK: Final = (1 << SIZE) - 1
 
     def __init__(self) -> None:
-        self._highest = -1
+        self.highest = -1
+        """The highest number that was seen."""
         self._seen = 0  # bit n: highest - n was seen
 
     def is_new(self, sequence_number: int) -> bool:
         """Whether the record may be looked at: neither seen before nor too old to tell."""
-        age = self._highest - sequence_number
+        age = self.highest - sequence_number
         return age < 0 or (age < self.SIZE and not self._seen >> age & 1)
 
     def mark(self, sequence_number: int) -> None:
         """The record was genuine: take its number."""
-        age = self._highest - sequence_number
+        age = self.highest - sequence_number
         if age < 0:
             # A jump may be as large as the peer likes: never shift by more than the window.
             self._seen = (self._seen << min(-age, self.SIZE) | 1) & self._MASK
-            self._highest = sequence_number
+            self.highest = sequence_number
         else:
             self._seen |= 1 << age
 
-    @property
-    def next_number(self) -> int:
-        """What follows the highest number that was seen."""
-        return self._highest + 1
-
     def mark_up_to(self, number: int) -> None:
-        """Records from `next_number` to below ``number`` were genuine, every one."""
-        count = number - self._highest - 1
+        """The records after `highest` up to below ``number`` were genuine, every one."""
+        count = number - self.highest - 1
         if count:
             self._seen = (self._seen << count | (1 << count) - 1) & self._MASK
-            self._highest = number - 1
+            self.highest = number - 1
 
 
 class _Aead(Protocol):
@@ -226,11 +225,6 @@ class RecordProtection:
         self.window = ReplayWindow()
         self.forged = 0
         """Records whose MAC was wrong."""
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether nearly all numbers are used up: RFC 6347 §4.1 forbids that they begin anew."""
-        return self.next_sequence_number >= _LAST_FOR_PACKETS
 
     def protect(
         self, fragments: Iterable[bytes], content_type: int = ContentType.APPLICATION_DATA
@@ -305,7 +299,7 @@ class RecordProtection:
             return packets
         nonce, window = self._fixed_nonce, self.window
         decrypt, header, aad = self._aead.decrypt, _HEADER.unpack_from, _ADDITIONAL_DATA.pack
-        expected = window.next_number + _FIRST_OF_EPOCH_1
+        expected = window.highest + _NEXT_OF_EPOCH_1
         for datagram in datagrams[index:] if index else datagrams:
             size = len(datagram) - 37
             if not 0 <= size <= MAX_PLAINTEXT:
@@ -331,7 +325,7 @@ class RecordProtection:
                 expected += 1
             else:
                 window.mark(number - _FIRST_OF_EPOCH_1)
-                expected = window.next_number + _FIRST_OF_EPOCH_1
+                expected = window.highest + _NEXT_OF_EPOCH_1
         window.mark_up_to(expected - _FIRST_OF_EPOCH_1)
         return packets
 

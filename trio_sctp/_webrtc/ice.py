@@ -116,8 +116,10 @@ class IceAgent:
 
         RFC 8445 §12.1.
         """
-        if self._failed or self._consent is not None:
-            return self.selected
+        if self._failed:
+            return None
+        if self._consent is not None:
+            return self._consent.path
         valid = self._checklist.valid_pairs()
         return valid[0].path if valid else None
 
