@@ -10,7 +10,7 @@ from trio_sctp._core.config import Config
 from trio_sctp._core.statistics import AssociationStatistics
 from trio_sctp.testing._emulated_link import EmulatedLink, LinkConditions
 
-__all__ = ["LossyTail", "PickyLink", "Transfer", "TransferResult"]
+__all__ = ["MESSAGE", "LossyTail", "PickyLink", "Transfer", "TransferResult"]
 
 MESSAGE = 16 * 1024
 

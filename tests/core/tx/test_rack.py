@@ -8,8 +8,10 @@ import pytest
 
 from tests.support.tx_sender import PMDCS, Sender
 from tests.support.virtual_transfer import LossyTail, Transfer
+from tests.support.watched_link import Link, Waits
 from trio_sctp._core.config import Config
 from trio_sctp._core.tx.prr import ProportionalRateReduction
+from trio_sctp._core.tx.rack import Rack
 from trio_sctp._wire.chunks import Sack
 from trio_sctp.testing._emulated_link import LinkConditions
 
@@ -112,3 +114,66 @@ def test_rfc6937_sends_in_proportion() -> None:
             prr.sent(PMDCS)
             sent += PMDCS
     assert sent == 5 * PMDCS, "one for every two that were delivered"
+
+
+def test_what_only_a_late_sack_tells_of_does_not_measure_the_path() -> None:
+    # A -> DATA 2 (lost), 3 to 5 -> Z; later 6 and 7, as probes; and all SACKs but the first are lost
+    # until T3-rtx has brought 2.  DATA 7 is acknowledged long after it was sent then
+    a = in_flight(4)
+    a.queue.congestion.cwnd = 4 * PMDCS
+    a.send(count=20)
+    a.sack(1, (3, 5), after=0.1)
+    while a.queue.t3_rtx.deadline - a.now <= 1.0:
+        a.time_out()
+        a.pull()
+    last = a.queue.next_tsn - a.before_first - 1
+    assert last >= 7
+    a.sack(last, after=0.05)
+    recovery = a.queue.recovery
+    assert isinstance(recovery, Rack)
+    assert recovery._measured == pytest.approx(0.1), "what silence is compared with"
+    assert recovery._window.min_rtt == pytest.approx(0.1)
+
+
+def test_what_returns_a_hair_sooner_than_the_shortest_round_trip_is_believed_in() -> None:
+    """Rounding of clocks and jitter: otherwise a back-off would go on in spite of answers."""
+    a = in_flight(4)
+    for _ in range(6):
+        a.time_out()
+        a.pull()
+    assert a.rto.rto > 1.0
+    a.sack(5, after=0.0995)
+    assert a.rto.rto == 1.0
+
+
+def test_rfc6937_conserves_packets_for_what_cannot_wait() -> None:
+    """What was delivered may be replaced at once; the first retransmission does not count."""
+    prr = ProportionalRateReduction(20 * PMDCS, 10 * PMDCS)
+    prr.sent(PMDCS)  # RFC 9260 §7.2.4 step 3
+    assert prr.conserved == 0
+    prr.quota(3 * PMDCS, 17 * PMDCS, PMDCS, lossless=False)
+    assert prr.conserved == 3 * PMDCS
+    prr.sent(2 * PMDCS)
+    assert prr.conserved == PMDCS
+    # it was sent ahead of its time: nothing else goes until the window has shrunk by as much
+    assert prr.quota(PMDCS, 18 * PMDCS, PMDCS, lossless=True) < 0
+
+
+@pytest.mark.parametrize("loss", [0.01, 0.02])
+def test_a_game_beside_a_bulk_transfer_that_repairs_losses(loss: float) -> None:
+    link = Link(rate=2.25e6, queue=135_000, delay=0.03, loss=loss)
+    busy = {link.open(256): 1_000_000 for _ in range(8)}
+    found = Waits.measure(link, link.open_game(), busy, seconds=10.0)
+    assert found.packet_times[int(len(found.packet_times) * 0.99)] <= 2.0
+
+
+def test_only_the_first_probe_of_a_silence_restarts_t3() -> None:
+    """RFC 8985 §7.3, and T3-rtx is not put off for ever (RFC 9260 §6.1 would restart it with TSN 2)."""
+    a = in_flight(1)
+    deadlines = []
+    for _ in range(2):
+        while not (packets := a.pull()):
+            a.time_out()
+        assert packets == [[2]]
+        deadlines.append(a.queue.t3_rtx.deadline)
+    assert deadlines[0] == deadlines[1] < a.now + 1.0

@@ -104,6 +104,11 @@ class LossRecovery(ABC):
         """In Fast Recovery a SACK has acknowledged so much, and perhaps shown no further loss."""
         return
 
+    @property
+    def quota_of_short(self) -> int:
+        """What short messages may use, where `quota` holds: more of it, on account."""
+        return self.quota or 0
+
     def sent(self, size: int) -> None:
         """A packet with so much data goes out, on `quota`."""
         return

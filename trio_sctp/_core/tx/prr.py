@@ -15,7 +15,7 @@ __all__ = ["ProportionalRateReduction"]
 class ProportionalRateReduction:
     """The sending in one recovery."""
 
-    __slots__ = ("_delivered", "_flight_at_begin", "_out", "_ssthresh")
+    __slots__ = ("_delivered", "_first_out", "_flight_at_begin", "_out", "_ssthresh")
 
     def __init__(self, flight_size: int, ssthresh: int) -> None:
         """``flight_size`` is what was in flight when the loss was found, the lost included."""
@@ -23,9 +23,21 @@ class ProportionalRateReduction:
         self._ssthresh = ssthresh
         self._delivered = 0
         self._out = 0
+        self._first_out = 0
 
     def sent(self, size: int) -> None:
+        if not self._out:  # RFC 9260 §7.2.4 step 3: it goes in any case
+            self._first_out = size
         self._out += size
+
+    @property
+    def conserved(self) -> int:
+        """What may go out until as much has left as was delivered.
+
+        A window of any size may do that much (§1, packet conservation); to send it ahead of its time
+        is paid for by what follows, so that the window shrinks as far as it should in the end.
+        """
+        return self._delivered - (self._out - self._first_out)
 
     def quota(self, acked: int, flight_size: int, pmdcs: int, *, lossless: bool) -> int:
         """A SACK has acknowledged so much: the bytes that may go out until the next one (§3)."""

@@ -22,7 +22,7 @@ from ..._wire.serial import unwrap32
 from .loss_recovery import LossRecovery, TimeoutAction
 from .outstanding_data import ABANDONED, IN_FLIGHT, OutstandingChunk, OutstandingData
 from .prr import ProportionalRateReduction
-from .reordering_window import ReorderingWindow
+from .reordering_window import SLACK, ReorderingWindow
 from .tail_loss_probe import TailLossProbe
 
 if TYPE_CHECKING:
@@ -147,18 +147,20 @@ class Rack(LossRecovery):
         """RFC 8985 §6.2 steps 1 and 2, with the newest chunk that a SACK acknowledges."""
         sent_at = newest.sent_at
         self._rtt = rtt = now - sent_at
-        if not newest.retransmitted:
+        if newest.retransmitted:
+            if rtt <= self._rto.longest and self._trusted < MOST_TRUSTED:
+                # Karn's rule: it may have been the first transmission that arrived.  But the time is
+                # what is to be expected of this one
+                self._trusted += 1
+                self._probe.may_probe = True
+                self._rto.end_back_off()
+        # otherwise (RFC 9260 §6.3.1 C5) it may have arrived long ago, and only this SACK tells of it
+        elif all(again.sent_at < sent_at for again in self._data.repeated_acked):
             self._window.observe(rtt, now)
             self._probe.may_probe = True
             self._trusted = 0
             if self._data.flight_size or newest.asks_for_sack:  # it was not acknowledged with delay
                 self._measured = rtt
-        elif rtt <= self._rto.longest and self._trusted < MOST_TRUSTED:
-            # Karn's rule: it may have been the first transmission that arrived.  But the time is what
-            # is to be expected of this one
-            self._trusted += 1
-            self._probe.may_probe = True
-            self._rto.end_back_off()
         if sent_at > self._sent_at or (sent_at == self._sent_at and newest.tsn > self._tsn):
             self._sent_at, self._tsn = sent_at, newest.tsn
 
@@ -166,9 +168,11 @@ class Rack(LossRecovery):
         """The one that was sent last, of the newest that was sent once and those sent again.
 
         One that was sent again a moment ago does not count: what has arrived is what was sent before.
-        The shortest round trip does not tell that where a queue has filled up, the last one does.
+        The shortest round trip does not tell that where a queue has filled up, the last one does.  A
+        clock that is a hair off is no reason to disbelieve.
         """
-        latest = now - max(self._window.min_rtt, self._measured / 2)
+        shortest = self._window.min_rtt
+        latest = now - max(shortest - min(SLACK, shortest / 10), self._measured / 2)
         for chunk in self._data.repeated_acked:
             if chunk.sent_at <= latest and (
                 newest is None or (chunk.sent_at, chunk.tsn) > (newest.sent_at, newest.tsn)
@@ -299,6 +303,11 @@ class Rack(LossRecovery):
         if self._prr is not None:
             flight_size = self._data.flight_size
             self.quota = self._prr.quota(acked, flight_size, self.pmdcs, lossless=lossless)
+
+    @property
+    def quota_of_short(self) -> int:
+        quota = self.quota or 0
+        return quota if self._prr is None else max(quota, self._prr.conserved)
 
     def sent(self, size: int) -> None:
         if self._prr is not None and self.quota is not None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-__all__ = ["ReorderingWindow"]
+__all__ = ["SLACK", "ReorderingWindow"]
 
 PERSISTENCE: Final = 16
 """Recoveries without duplicates before an enlarged window is given up."""

@@ -151,6 +151,8 @@ class Transmission:
             spare = min(self._pmdcs - 1, congestion.cwnd >> 2)
         alone = self._one_packet_only and flight_size > 0  # §7.2.3
         full = left <= spare or alone
+        if full and quota is not None:
+            left = self.recovery.quota_of_short  # nobody else looks at it then
         if congestion.pacing_rate is not None and not self._pacing_allows(now):
             pass
         elif data.marked_count:
