@@ -15,8 +15,9 @@ from trio_sctp._core.errors import LocalProtocolError
 from trio_sctp._core.events import Message, MessageOutcome, Outcome
 from trio_sctp._core.reconfig_common import MAX_STREAM_IDS
 from trio_sctp._core.send_options import SendOptions
+from trio_sctp._core.tx.outgoing_message import OutgoingMessage
 from trio_sctp._core.tx.resettable_streams import ResettableStreams
-from trio_sctp._core.tx.send_queue import OutgoingMessage, SendQueue
+from trio_sctp._core.tx.send_queue import SendQueue
 from trio_sctp._wire import chunks as c
 from trio_sctp._wire.parameters import IncomingSsnResetRequest, OutgoingSsnResetRequest
 
@@ -224,7 +225,7 @@ def test_ids_that_can_never_be_used_again_are_passed_over() -> None:
     ids = ChannelIds(client=True)
     ids.burn(0)
     ids.burn(4)
-    chosen = []
+    chosen: list[int] = []
     for _ in range(3):
         chosen.append(ids.choose(100, set(chosen), 0.0))
         ids.take(chosen[-1])
