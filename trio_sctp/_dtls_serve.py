@@ -39,7 +39,8 @@ from ._open_association import (
     make_association,
 )
 from ._transport import plain_address
-from ._udp_socket import Address, UDPSocket
+from ._udp_address import Address
+from ._udp_socket import UDPSocket
 from ._webrtc.certificate import Certificate, PeerPolicy
 from ._webrtc.dtls import DtlsAssociation
 from ._webrtc.dtls_cookie import ClientHelloPrefix, CookieGate

@@ -26,7 +26,8 @@ from ._open_association import AssociationManager
 from ._rtc_ice import Ice, Path
 from ._rtc_session import RtcSession
 from ._rtc_sockets import RtcSockets, to_socket_address
-from ._udp_socket import Address as SocketAddress, UDPSocket
+from ._udp_address import Address as SocketAddress
+from ._udp_socket import UDPSocket
 from ._webrtc.certificate import Certificate, Fingerprint, PeerPolicy
 from ._webrtc.dtls import DtlsAssociation, DtlsConfig
 from ._webrtc.ice_candidate import Candidate

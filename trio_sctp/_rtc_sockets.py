@@ -12,7 +12,8 @@ from ipaddress import ip_address
 import ifaddr
 import trio
 
-from ._udp_socket import Address as SocketAddress, UDPSocket
+from ._udp_address import Address as SocketAddress
+from ._udp_socket import UDPSocket
 from ._webrtc.ice_common import IceDatagram
 from ._webrtc.stun import Address
 

@@ -29,7 +29,8 @@ from ._open_association import (
     AssociationManager,
 )
 from ._transport import DatagramTransport, plain_address
-from ._udp_socket import Address, UDPSocket
+from ._udp_address import Address
+from ._udp_socket import UDPSocket
 
 __all__ = ["DEFAULT_MAX_ASSOCIATIONS", "UdpEndpoint", "serve_udp"]
 

@@ -18,18 +18,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from errno import EMSGSIZE
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any
 
 import trio
 from trio.lowlevel import wait_readable
 
 from ._transport import DatagramTransport
-from ._udp_fragmentation import (
-    IPV4_OVERHEAD,
-    IPV6_OVERHEAD,
-    allow_fragments,
-    forbid_fragments,
+from ._udp_address import (
+    Address,
+    check_port,
+    is_dual_stack,
+    open_bound,
+    overhead,
+    resolve,
+    wildcards,
 )
+from ._udp_fragmentation import allow_fragments, forbid_fragments
 from ._udp_offload import (
     ANCILLARY_SPACE,
     MAX_RUN_BYTES,
@@ -42,11 +46,7 @@ from ._udp_offload import (
     split,
 )
 
-__all__ = ["Address", "ConnectedUDPSocket", "UDPSocket", "UDPStatistics"]
-
-Address: TypeAlias = tuple[Any, ...]
-"""A numeric socket address as the socket module has it: (host, port) or, for IPv6, (host, port,
-flow info, scope id)."""
+__all__ = ["ConnectedUDPSocket", "UDPSocket", "UDPStatistics"]
 
 SOCKET_BUFFER_SIZE = 4 * 1024 * 1024
 """Bytes of socket buffer asked for in each direction; the kernel may grant less."""
@@ -369,13 +369,13 @@ class ConnectedUDPSocket(_BatchedSocket, DatagramTransport):
         Nothing is sent: whether anybody is there shows later.  Raises `ValueError` for a port out
         of range and `OSError` if the name is unknown or no socket can be made.
         """
-        _check_port("port", port, 1)
-        _check_port("local_port", local_port, 0)
+        check_port("port", port, 1)
+        check_port("local_port", local_port, 0)
         errors: list[str] = []
-        for family, address in await _resolve(host, port):
+        for family, address in await resolve(host, port):
             try:
-                local = (await _resolve(local_host, local_port, family))[0][1]
-                socket = _open(family, local, remote=address)
+                local = (await resolve(local_host, local_port, family))[0][1]
+                socket = open_bound(family, local, remote=address)
             except OSError as error:
                 errors.append(f"{address[0]}: {error.strerror or error}")
             else:
@@ -401,7 +401,7 @@ class ConnectedUDPSocket(_BatchedSocket, DatagramTransport):
 
     @property
     def datagram_overhead(self) -> int:
-        return _overhead(self._socket.family, self._socket.getpeername())
+        return overhead(self._socket.family, self._socket.getpeername())
 
     async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -457,11 +457,11 @@ class UDPSocket(_BatchedSocket, trio.abc.AsyncResource):
         is lost, see `never_fragments`.  Raises `ValueError` for a port out of range and `OSError` if
         the name is unknown or the address not ours or taken.
         """
-        _check_port("port", port, 0)
+        check_port("port", port, 0)
         errors: list[str] = []
-        for family, address in await _resolve(host, port) if host else await _wildcards(port):
+        for family, address in await resolve(host, port) if host else await wildcards(port):
             try:
-                socket = _open(family, address, dual_stack=not host)
+                socket = open_bound(family, address, dual_stack=not host)
             except OSError as error:
                 errors.append(f"{address[0]}: {error.strerror or error}")
             else:
@@ -473,10 +473,10 @@ class UDPSocket(_BatchedSocket, trio.abc.AsyncResource):
 
         Raises `ValueError` for a port out of range and `OSError` if the name is unknown.
         """
-        _check_port("port", port, 1)
+        check_port("port", port, 1)
         self._check_open()
-        flags = stdlib_socket.AI_V4MAPPED if _is_dual_stack(self._socket) else 0
-        return (await _resolve(host, port, self._socket.family, flags))[0][1]
+        flags = stdlib_socket.AI_V4MAPPED if is_dual_stack(self._socket) else 0
+        return (await resolve(host, port, self._socket.family, flags))[0][1]
 
     async def send_to(self, address: Address, datagrams: Sequence[bytes]) -> None:
         """Send datagrams to one peer, in order, waiting while the socket's buffer is full.
@@ -511,7 +511,7 @@ class UDPSocket(_BatchedSocket, trio.abc.AsyncResource):
 
     def overhead_to(self, address: Address) -> int:
         """What IP and UDP add to a datagram to ``address``, in bytes."""
-        return _overhead(self._socket.family, address)
+        return overhead(self._socket.family, address)
 
     async def receive_batch(self) -> list[tuple[Address, list[bytes]]]:
         """Wait until datagrams have arrived; return what can be had without waiting, by sender.
@@ -521,13 +521,6 @@ class UDPSocket(_BatchedSocket, trio.abc.AsyncResource):
         `trio.BusyResourceError` if another task is receiving.
         """
         return list((await self._receive()).items())
-
-
-def _overhead(family: int, address: Address) -> int:
-    """What IP and UDP add to a datagram to ``address``; a socket of IPv6 may reach IPv4, too."""
-    if family == stdlib_socket.AF_INET6 and not str(address[0]).startswith("::ffff:"):
-        return IPV6_OVERHEAD
-    return IPV4_OVERHEAD
 
 
 def _unanswerable(address: Any) -> bool:
@@ -544,55 +537,3 @@ def _ask_for_buffers(socket: stdlib_socket.socket) -> None:
             except OSError:
                 continue
             break
-
-
-def _check_port(name: str, port: int, lowest: int) -> None:
-    if not lowest <= port <= 65535:
-        raise ValueError(f"{name} is {port}: it must be from {lowest} to 65535")
-
-
-async def _resolve(
-    host: str | None, port: int, family: int = stdlib_socket.AF_UNSPEC, flags: int = 0
-) -> list[tuple[int, Address]]:
-    """Families and numeric addresses of a name; of the wildcard address if it is None."""
-    found = await trio.socket.getaddrinfo(
-        host,
-        port,
-        family=family,
-        type=stdlib_socket.SOCK_DGRAM,
-        flags=flags if host else flags | stdlib_socket.AI_PASSIVE,
-    )
-    return [(entry[0], entry[4]) for entry in found]
-
-
-async def _wildcards(port: int) -> list[tuple[int, Address]]:
-    """What means "all addresses", in order of preference."""
-    await trio.lowlevel.checkpoint()
-    choices: list[tuple[int, Address]] = [(stdlib_socket.AF_INET, ("0.0.0.0", port))]
-    if stdlib_socket.has_dualstack_ipv6():
-        choices.insert(0, (stdlib_socket.AF_INET6, ("::", port, 0, 0)))
-    return choices
-
-
-def _is_dual_stack(socket: stdlib_socket.socket) -> bool:
-    return socket.family == stdlib_socket.AF_INET6 and not socket.getsockopt(
-        stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY
-    )
-
-
-def _open(
-    family: int, local: Address, *, remote: Address | None = None, dual_stack: bool = False
-) -> stdlib_socket.socket:
-    """A UDP socket, bound and perhaps connected.  Options of IP are set here."""
-    socket = stdlib_socket.socket(family, stdlib_socket.SOCK_DGRAM)
-    try:
-        if family == stdlib_socket.AF_INET6 and remote is None:
-            v6_only = 0 if dual_stack else 1
-            socket.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, v6_only)
-        socket.bind(local)
-        if remote is not None:
-            socket.connect(remote)
-    except BaseException:
-        socket.close()
-        raise
-    return socket
