@@ -12,6 +12,7 @@ import trio
 from trio.lowlevel import currently_ki_protected
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.support.sending_ends import ends
 from trio_sctp import (
     Association,
     AssociationAborted,
@@ -289,6 +290,24 @@ async def test_timers_do_not_wake_an_idle_association_often(autojump_clock: Mock
         client._core.handle_timeout = counted  # type: ignore[method-assign]
         await trio.sleep(50_000)
         assert count < 3
+
+
+async def test_what_is_lost_after_a_silence_does_not_wait_for_t3_rtx(
+    autojump_clock: MockClock,
+) -> None:
+    """The timer task wakes for the tail loss probe (RFC 8985 §7), long before RTO.Min."""
+    async with ends(plain=True) as both:
+        for _ in range(5):
+            await both.send(b"arrives")
+            await both.receive()
+        await trio.sleep(10)
+        both.cut()
+        await both.send(b"is lost")
+        await trio.sleep(0.01)
+        both.mend()
+        began = trio.current_time()
+        assert await both.receive() == b"is lost"
+        assert trio.current_time() - began < 0.4
 
 
 @pytest.mark.parametrize("method", ["send_batch", "send_batch_nowait", "receive_batch", "aclose"])

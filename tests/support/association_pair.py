@@ -149,6 +149,8 @@ def check_packet_of(packet: bytes, chunks: Sequence[c.Chunk], path_mtu: int) -> 
 def check_association(association: Association, *, drained: bool = False) -> None:
     """What holds of an association after any input, and (drained) when all packets were pulled."""
     state, tcb = association.state, association.tcb
+    wakes_at = association.wakes_at
+    assert wakes_at <= association.next_timeout(), "whoever sleeps until then misses a timer"
     if association.ended:
         assert state is State.CLOSED
         assert tcb is None

@@ -50,6 +50,7 @@ class Timer:
     def __init__(self, name: str) -> None:
         self.name = name
         self.deadline = math.inf
+        """For reading: only `start` and `start_at` tell the alarm of an earlier one."""
         self.alarm = _UNWATCHED
 
     def __repr__(self) -> str:
@@ -68,7 +69,10 @@ class Timer:
 
     def start_at(self, deadline: float) -> None:
         """(Re)start: the timer expires then."""
-        self.start(deadline, 0.0)
+        self.deadline = deadline
+        alarm = self.alarm
+        if deadline < alarm.at:
+            alarm.at = deadline
 
     def stop(self) -> None:
         self.deadline = math.inf

@@ -148,9 +148,8 @@ class TransmissionControlBlock:
         """A reconfiguration has ended (RFC 6525): do what it means for data, and tell the program."""
         queue = self.retransmission_queue
         if isinstance(event, IncomingStreamsReset):
-            self._tell(
-                event
-            )  # what came before it was told before it, what it lets out comes after
+            # what came before the reset is told before it, what it lets out comes after
+            self._tell(event)
             self.data_receiver.reset_streams(event.stream_ids or None)
             return
         if isinstance(event, StreamsChanged):

@@ -211,9 +211,7 @@ class MessageOrdering(ABC):
         Messages that came early for the time after the reset wait under such numbers.  What waited
         for a turn of the time before is thrown away: all that could have preceded it has arrived.
         """
-        expected = self._expected.pop(
-            stream_id
-        )  # otherwise nothing has gone by since the last reset
+        expected = self._expected.pop(stream_id)
         heap = self._waiting.get(stream_id)
         if heap is None:
             return

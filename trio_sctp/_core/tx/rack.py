@@ -215,7 +215,7 @@ class Rack(LossRecovery):
         found_again, due_again = self._pass_repeated(now, wait, highest)
         due = min(due, due_again)
         if due != math.inf:
-            self.timer.deadline = due
+            self.timer.start_at(due)
             self._waits_for_late = True
         else:
             self._await_silence(now)
@@ -333,10 +333,10 @@ class Rack(LossRecovery):
         """
         if self._waits_for_late or self.timer.deadline == math.inf:
             self._waits_for_late = False
-            self.timer.deadline = math.inf
+            self.timer.stop()
             due = self._probe_due(delayed=False)
             if due is not None:
-                self.timer.deadline = max(due, now)
+                self.timer.start_at(max(due, now))
 
     def _probe_due(self, *, delayed: bool) -> float | None:
         if not self._data.flight_size:
@@ -359,7 +359,7 @@ class Rack(LossRecovery):
             return TimeoutAction.REPAIR if self._detect(now) else TimeoutAction.NOTHING
         due = self._probe_due(delayed=self._sack_may_be_delayed())
         if due is not None and due > now:
-            self.timer.deadline = due
+            self.timer.start_at(due)
         elif due is not None:
             return TimeoutAction.PROBE
         return TimeoutAction.NOTHING

@@ -308,9 +308,7 @@ class FairCapacity(_Ranking):
         return DATA_HEADER_SIZE + size
 
     def _begin(self, stream: OutboundStream) -> int:
-        if (
-            self._active_count == 1
-        ):  # the first after a time when all was sent: nobody owes anything
+        if self._active_count == 1:  # first after a time when all was sent: nobody owes anything
             self._now = self._latest_end
         if stream.virtual_time < self._now:
             stream.virtual_time = self._now
