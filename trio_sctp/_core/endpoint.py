@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .._wire.chunks import Abort, Chunk, CookieEcho, Init
 from .._wire.error_causes import OutOfResource
-from .._wire.packet import checksum_ok, decode_chunks, decode_header, encode_packet
+from .._wire.packet import checksum_ok, decode_chunks, decode_header
 from .._wire.tlv import DecodeError
 from .association import Association
 from .config import Config
@@ -251,14 +251,14 @@ class Endpoint:
         tag = malformed_init_tag(chunk)
         self.counters.drop("malformed INIT" if tag else "wrong verification tag")
         if tag:
-            self._answer(address, _packet(header, tag, Abort((MALFORMED,)).encode()))
+            self._answer(address, header.answer(tag, Abort((MALFORMED,)).encode()))
 
     def _answer_init(
         self, header: PacketHeader, init: Init, address: Address, now: float
     ) -> bytes | None:
         if len(self._routes) >= self._max_associations and init.initiate_tag:
             self.counters.drop("too many associations")
-            return _packet(header, init.initiate_tag, Abort((OutOfResource(),)).encode())
+            return header.answer(init.initiate_tag, Abort((OutOfResource(),)).encode())
         peer = _address_bytes(address)
         return self._responder.answer_init(header, init, now=now, peer=peer)
 
@@ -274,7 +274,7 @@ class Endpoint:
         elif len(self._routes) >= self._max_associations:
             self.counters.drop("too many associations")
             abort = Abort((OutOfResource(),)).encode()
-            self._answer(address, _packet(header, cookie.peer_tag, abort))
+            self._answer(address, header.answer(cookie.peer_tag, abort))
         else:
             association = self._new_association(address)
             self._add(Route(address, header.source_port), association)
@@ -292,7 +292,7 @@ class Endpoint:
             return
         answer = answer_out_of_the_blue(chunks)
         if answer is not None:
-            self._answer(address, _packet(header, header.verification_tag, answer))
+            self._answer(address, header.answer(header.verification_tag, answer))
 
     def _answer(self, address: Address, packet: bytes | None) -> None:
         if packet is None or len(self._answers) >= MAX_ANSWERS:
@@ -314,10 +314,6 @@ class Endpoint:
         self._by_route[route] = association
         self._routes[association] = route
         self.update(association)
-
-
-def _packet(header: PacketHeader, tag: int, chunk: bytes) -> bytes:
-    return encode_packet(header.destination_port, header.source_port, tag, [chunk])
 
 
 def _address_bytes(address: Address) -> bytes:

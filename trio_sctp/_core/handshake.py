@@ -18,7 +18,7 @@ from .._wire.error_causes import (
     ProtocolViolation,
     UnresolvableAddress,
 )
-from .._wire.packet import COMMON_HEADER_SIZE
+from .._wire.packet import COMMON_HEADER_SIZE, encode_packet
 from .._wire.parameters import (
     CookiePreservative,
     HostNameAddress,
@@ -60,6 +60,10 @@ class PacketHeader(NamedTuple):
     source_port: int
     destination_port: int
     verification_tag: int
+
+    def answer(self, tag: int, chunk: bytes) -> bytes:
+        """A packet of one chunk, back to where this one came from."""
+        return encode_packet(self.destination_port, self.source_port, tag, [chunk])
 
 
 class PeerSetup(NamedTuple):

@@ -49,7 +49,7 @@ def answer_stranger(a: StateMachine, header: PacketHeader, chunks: Sequence[Chun
     a.counters.drop("out of the blue")
     answer = answer_out_of_the_blue(chunks)
     if answer is not None:
-        a.builder.answer(answer, header.verification_tag, header)
+        a.builder.add_packet(header.answer(header.verification_tag, answer))
 
 
 def _is_stale_cookie_error(chunk: Chunk) -> bool:

@@ -18,7 +18,6 @@ from .states import SENDING, SETTING_UP, State
 
 if TYPE_CHECKING:
     from .config import Config
-    from .handshake import PacketHeader
     from .statistics import Counters
     from .transmission_control_block import TransmissionControlBlock
 
@@ -75,12 +74,6 @@ class PacketBuilder:
     def add_packet(self, packet: bytes) -> None:
         """A packet that stands alone."""
         self._whole.append(packet)
-
-    def answer(self, chunk: bytes, tag: int, answered: PacketHeader) -> None:
-        """A packet of one chunk, back to where another came from."""
-        self._whole.append(
-            encode_packet(answered.destination_port, answered.source_port, tag, [chunk])
-        )
 
     def add_control(self, chunk: bytes) -> None:
         """A control chunk of ours for the next packet with room."""

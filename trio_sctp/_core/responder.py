@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .._wire.chunks import Error, Init, InitAck
 from .._wire.error_causes import StaleCookie
-from .._wire.packet import COMMON_HEADER_SIZE, encode_packet
+from .._wire.packet import COMMON_HEADER_SIZE
 from .._wire.parameters import (
     CookiePreservative,
     Parameter,
@@ -71,7 +71,7 @@ class Responder:
         fault = init_fault(init)
         if fault is not None:
             abort = refusal(fault, self._config.path_mtu)
-            return self._packet(header, init.initiate_tag, abort)
+            return header.answer(init.initiate_tag, abort)
         local = local or LocalSetup.random(self._rng)
         cookie = self._cookie(header, init, local, now)
         known = (
@@ -83,7 +83,7 @@ class Responder:
         reports = fitting(map(_report, split_unknown(init.parameters)[1]), room)
         if reports:
             init_ack = self._init_ack(init, local, (*known, *reports))
-        return self._packet(header, init.initiate_tag, init_ack.encode())
+        return header.answer(init.initiate_tag, init_ack.encode())
 
     def open_cookie(
         self, header: PacketHeader, sealed: bytes, *, peer: bytes = b""
@@ -101,7 +101,7 @@ class Responder:
     def answer_stale(self, header: PacketHeader, cookie: StateCookie, *, now: float) -> bytes:
         """The ERROR that answers a cookie past its life (RFC 9260 §5.1.5 step 4, §3.3.10.3)."""
         microseconds = min(math.ceil(cookie.staleness(now) * 1e6), 2**32 - 1)
-        return self._packet(header, cookie.peer_tag, Error((StaleCookie(microseconds),)).encode())
+        return header.answer(cookie.peer_tag, Error((StaleCookie(microseconds),)).encode())
 
     def _cookie(
         self, header: PacketHeader, init: Init, local: LocalSetup, now: float
@@ -145,9 +145,6 @@ class Responder:
             local.initial_tsn,
             parameters,
         )
-
-    def _packet(self, header: PacketHeader, tag: int, chunk: bytes) -> bytes:
-        return encode_packet(header.destination_port, header.source_port, tag, [chunk])
 
 
 def _report(parameter: UnknownParameter) -> UnrecognizedParameter:

@@ -72,7 +72,7 @@ def on_init(a: StateMachine, init: Init, header: PacketHeader, now: float) -> No
     if init.initiate_tag == 0:  # §3.3.2: silently discarded
         a.counters.drop("INIT with tag 0")
     elif a.ended:
-        a.builder.answer(Abort((OutOfResource(),)).encode(), init.initiate_tag, header)
+        a.builder.add_packet(header.answer(init.initiate_tag, Abort((OutOfResource(),)).encode()))
     elif a.state is State.SHUTDOWN_ACK_SENT:  # §9.2: SHUTDOWN COMPLETE must have been lost
         a.builder.shutdown_due = True
     else:
@@ -87,14 +87,14 @@ def on_malformed_init(a: StateMachine, chunk: Chunk | None, header: PacketHeader
     tag = malformed_init_tag(chunk)
     a.counters.drop("malformed INIT" if tag else "wrong verification tag")
     if tag and not a.ended:
-        a.builder.answer(Abort((MALFORMED,)).encode(), tag, header)
+        a.builder.add_packet(header.answer(tag, Abort((MALFORMED,)).encode()))
 
 
 def on_malformed_init_ack(a: StateMachine, chunk: MalformedChunk, header: PacketHeader) -> None:
     """The same of an INIT ACK that we have waited for: no association can come of it."""
     tag = malformed_init_tag(chunk)
     if tag and chunk.type == InitAck.type:
-        a.builder.answer(Abort((MALFORMED,)).encode(), tag, header)
+        a.builder.add_packet(header.answer(tag, Abort((MALFORMED,)).encode()))
         a.close(CloseReason.LOCAL_ABORT, (MALFORMED,))
 
 
@@ -116,12 +116,12 @@ def on_init_ack(a: StateMachine, chunk: InitAck, header: PacketHeader, now: floa
     if chunk.initiate_tag == 0:  # §3.3.3: the TCB is destroyed
         fault: ErrorCause = InvalidMandatoryParameter()
         abort = Abort((fault,), tag_reflected=True).encode()
-        a.builder.answer(abort, header.verification_tag, header)
+        a.builder.add_packet(header.answer(header.verification_tag, abort))
         a.close(CloseReason.LOCAL_ABORT, (fault,))
         return STOP
     problem = init_fault(chunk)
     if problem is not None:
-        a.builder.answer(refusal(problem, a.config.path_mtu), chunk.initiate_tag, header)
+        a.builder.add_packet(header.answer(chunk.initiate_tag, refusal(problem, a.config.path_mtu)))
         if chunk.a_rwnd >= MINIMUM_A_RWND:  # §3.3.3: too small a window changes no state
             a.close(CloseReason.LOCAL_ABORT, (problem,))
         return STOP

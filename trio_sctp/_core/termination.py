@@ -179,7 +179,7 @@ def on_shutdown_ack(
         answer_stranger(a, header, [chunk])
     else:
         assert a.tcb is not None
-        a.builder.answer(ShutdownComplete().encode(), a.tcb.peer.tag, header)
+        a.builder.add_packet(header.answer(a.tcb.peer.tag, ShutdownComplete().encode()))
         a.close(CloseReason.SHUTDOWN)
     return STOP
 
