@@ -7,7 +7,7 @@ import pytest
 from tests.support.congestion_driver import Driver
 from tests.support.tx_sender import PMDCS
 from trio_sctp._core.config import Config
-from trio_sctp._core.tx.congestion import SSTHRESH_UNKNOWN
+from trio_sctp._core.tx.congestion import SSTHRESH_UNKNOWN, CongestionController
 from trio_sctp._core.tx.congestion_cubic import CubicController
 from trio_sctp._core.tx.congestion_standard import StandardController
 
@@ -225,19 +225,32 @@ def test_a_restarted_path_forgets_everything() -> None:
     assert driver.cwnd < 60
 
 
-def test_5_1_average_window_at_a_loss_rate() -> None:
-    """One packet in 100,000 at 100 ms: what follows from the cubic function is 1054 packets."""
-    driver = cubic(1000, rtt=0.1)
-    driver.controller.ssthresh = PMDCS
-    sent = total = rounds = 0.0
-    while rounds < 20_000:
-        driver.round_trip(steps=10)
+def average_window(
+    controller: CongestionController, *, rtt: float, packets_for_a_loss: int
+) -> float:
+    """Over 4,000 round trips, with losses at regular intervals."""
+    driver = Driver(controller, rtt=rtt)
+    controller.cwnd, controller.ssthresh = 400 * PMDCS, PMDCS
+    sent = total = 0.0
+    for _ in range(4_000):
+        driver.round_trip(steps=100)
         sent += driver.cwnd
         total += driver.cwnd
-        rounds += 1
-        if sent >= 100_000:
-            sent -= 100_000
-            driver.controller.on_congestion(driver.now)
+        if sent >= packets_for_a_loss:
+            sent -= packets_for_a_loss
+            controller.on_congestion(driver.now)
+    return total / 4_000
+
+
+def test_5_1_average_window_of_a_long_path_with_few_losses() -> None:
+    """One packet in 100,000 at 100 ms: 1054 packets by RFC 9438, and 387 by the formula of Reno."""
+    cubic = CubicController(Config(congestion_control="cubic"), pmdcs=PMDCS)
+    standard = StandardController(Config(), pmdcs=PMDCS)
     expected = (0.4 * 3.7 / 1.2) ** 0.25 * 0.1**0.75 / 1e-5**0.75
     assert expected == pytest.approx(1054, abs=1)
-    assert total / rounds == pytest.approx(expected, rel=0.05)
+    assert average_window(cubic, rtt=0.1, packets_for_a_loss=10**5) == pytest.approx(
+        expected, rel=0.05
+    )
+    assert average_window(standard, rtt=0.1, packets_for_a_loss=10**5) == pytest.approx(
+        (1.5 / 1e-5) ** 0.5, rel=0.05
+    )

@@ -155,7 +155,9 @@ class Rack(LossRecovery):
                 self._probe.may_probe = True
                 self._rto.end_back_off()
         # otherwise (RFC 9260 §6.3.1 C5) it may have arrived long ago, and only this SACK tells of it
-        elif all(again.sent_at < sent_at for again in self._data.repeated_acked):
+        elif not (repeated := self._data.repeated_acked) or all(
+            again.sent_at < sent_at for again in repeated
+        ):
             self._window.observe(rtt, now)
             self._probe.may_probe = True
             self._trusted = 0
