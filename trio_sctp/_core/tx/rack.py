@@ -116,10 +116,10 @@ class Rack(LossRecovery):
             self._learn(newest, now)
             if not self._probe.is_first:
                 self._end_silence()
-            if data.flight_size:
-                self._await_silence(now)
-            else:
+            if not data.flight_size:
                 self.timer.stop()
+            elif self.timer.deadline == math.inf:
+                self._await_silence(now)
             return False
         if data.reneged:
             self._take_back(now)

@@ -37,7 +37,15 @@ SHORTEST: Final = 0.01
 class TailLossProbe:
     """When a probe is due, and what became of the last one."""
 
-    __slots__ = ("_asked_at", "_intervals", "_rto", "_sent_at", "may_probe", "repeated_tsn")
+    __slots__ = (
+        "_asked_at",
+        "_intervals",
+        "_rto",
+        "_sent_at",
+        "is_first",
+        "may_probe",
+        "repeated_tsn",
+    )
 
     def __init__(self, rto: RetransmissionTimeout) -> None:
         self._rto = rto
@@ -48,11 +56,8 @@ class TailLossProbe:
         """§7.3: a round trip was measured, or T3-rtx has expired, since the last series of probes."""
         self._sent_at = 0.0  # the last one
         self._intervals = 0  # how many of the shortest ones to wait after it; 0: the silence is new
-
-    @property
-    def is_first(self) -> bool:
+        self.is_first = True
         """There was no probe yet since something was acknowledged."""
-        return not self._intervals
 
     def reset(self) -> None:
         """§7.1: a recovery begins; what the last probe did is of no interest any more."""
@@ -61,6 +66,7 @@ class TailLossProbe:
     def answered(self) -> None:
         """Something was acknowledged: the silence is over."""
         self._intervals = 0
+        self.is_first = True
 
     def due_at(
         self, last_sent_at: float, progress_at: float, rtt: float, *, delayed: bool
@@ -86,6 +92,7 @@ class TailLossProbe:
         self.may_probe = False
         self._sent_at = now
         self._intervals = 2 * self._intervals or 2
+        self.is_first = False
         self.repeated_tsn = None if chunk is None else chunk.tsn
 
     def has_repaired(self, cumulative_tsn_ack: int, duplicates: Sequence[int]) -> bool:
