@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from tests.support.association_pair import End, Pair, established_pair, pair_in_state
 from tests.support.fault_session import Session, StepWatcher
+from tests.support.rtc_fault_session import RtcSession
 from trio_sctp import (
     AssociationError,
     AssociationLost,
@@ -122,13 +123,19 @@ def test_both_killed_and_reborn_again_and_again() -> None:
         assert pair.z.payloads == [b"%d" % life]
 
 
+Secured = pytest.mark.parametrize("secured", [False, True], ids=["plain", "dtls"])
+
+
+@Secured
 @pytest.mark.parametrize("victim", ["client", "server"])
-async def test_process_killed_at_every_packet(victim: str, autojump_clock: MockClock) -> None:
+async def test_process_killed_at_every_packet(
+    victim: str, secured: bool, autojump_clock: MockClock
+) -> None:
     """From one moment on there is only silence: the other end finds out and leaves nothing."""
     at = 0
     while True:
         at += 1
-        session = Session(silent_close=True)
+        session = Session(silent_close=True, secured=secured)
         end = session.client_end if victim == "client" else session.server_end
         scope = session.client_scope if victim == "client" else session.server_scope
 
@@ -152,12 +159,15 @@ async def test_process_killed_at_every_packet(victim: str, autojump_clock: MockC
     assert at > 10
 
 
-async def test_clock_jumps_at_every_checkpoint_of_a_session(autojump_clock: MockClock) -> None:
+@Secured
+async def test_clock_jumps_at_every_checkpoint_of_a_session(
+    secured: bool, autojump_clock: MockClock
+) -> None:
     """Two hours each time: everything arrives, or the end that gave up says so."""
     step = complete = 0
     while True:
         step += 1
-        session = Session()
+        session = Session(secured=secured)
         watcher = StepWatcher(step)
         program = session._client
 
@@ -176,7 +186,39 @@ async def test_clock_jumps_at_every_checkpoint_of_a_session(autojump_clock: Mock
         if not watcher.reached:
             break
     assert step > 20
-    assert complete > step - 4, "only in set-up and shutdown something may be given up"
+    in_handshakes = 12 if secured else 4  # that of DTLS has 30 seconds
+    assert complete > step - in_handshakes, "only in set-up and shutdown something may be given up"
+
+
+async def test_clock_jumps_at_checkpoints_of_a_webrtc_session(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Consent is lost in two hours: a session that was up ends for both, as do those to come."""
+    complete = lost = step = 0
+    while True:
+        step += 1 if step < 30 else 11
+        session = RtcSession(monkeypatch)
+        watcher = StepWatcher(step, children=True)
+        program = session._client
+
+        async def watched(watcher: StepWatcher = watcher, program: object = program) -> None:
+            with watcher.watching(lambda: autojump_clock.jump(7200)):
+                await program()  # type: ignore[operator]
+
+        session._client = watched  # type: ignore[method-assign]
+        add_instrument(watcher)
+        try:
+            await session.run(within=20_000)
+        finally:
+            remove_instrument(watcher)
+        complete += session.finished
+        lost += session.client_error is not None
+        assert session.finished or isinstance(session.client_error, AssociationError)
+        if not watcher.reached:
+            break
+    assert step > 60
+    assert complete
+    assert lost
 
 
 async def test_a_jumping_clock_does_not_wake_more_than_it_must(autojump_clock: MockClock) -> None:
