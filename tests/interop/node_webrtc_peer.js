@@ -51,7 +51,12 @@ function libdatachannel() {
       tellCandidate(null);
       done();
     }));
-  const ready = () => (trickles ? new Promise((done) => setImmediate(done)) : gathered);
+  const ready = async (state) => {
+    if (!trickles) await gathered;
+    // It negotiates in a thread of its own.
+    while (connection.signalingState() !== state || !connection.localDescription())
+      await new Promise((r) => setTimeout(r, 5));
+  };
   return {
     open(label, options) {
       const channel = connection.createDataChannel(label, {
@@ -71,13 +76,13 @@ function libdatachannel() {
     hangUp: () => connection.close(),
     candidate: (candidate) => candidate && connection.addRemoteCandidate(candidate, "0"),
     async offer() {
-      await ready();
+      await ready("have-local-offer");
       return connection.localDescription();
     },
     async describe(sdp, type) {
       connection.setRemoteDescription(sdp, type);
       if (type === "answer") return null;
-      await ready();
+      await ready("stable");
       return connection.localDescription();
     },
   };
