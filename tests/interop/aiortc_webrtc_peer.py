@@ -66,6 +66,8 @@ class Peer:
                 self.channels[line["label"]].close()
             case "candidate":
                 await self.take_candidate(line["candidate"])
+            case "sync":
+                say(event="synced")
             case "hang up":
                 await self.connection.close()
             case "describe":

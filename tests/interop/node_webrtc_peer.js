@@ -154,6 +154,7 @@ async function main() {
     else if (line.do === "close") peer.close(line.label);
     else if (line.do === "hang up") peer.hangUp();
     else if (line.do === "candidate") await peer.candidate(line.candidate);
+    else if (line.do === "sync") say({ event: "synced" });
     else if (line.do === "restart") giveDescription(await peer.offer({ iceRestart: true }));
     else if (line.do === "describe") giveDescription(await peer.describe(line.sdp, line.type));
     else if (line.do === "send") {
