@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
 
 import trio
@@ -45,6 +44,13 @@ DEFAULT_LOW_WATER = 512 * 1024
 
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")
+
+
+class _TurnedAwayError(Exception):
+    """Why whoever waited gets nothing: as it was then, whatever comes before they run."""
+
+    def __init__(self, over: Exception) -> None:
+        self.over = over
 
 
 class Inbox(Generic[ItemT]):
@@ -107,14 +113,18 @@ class Inbox(Generic[ItemT]):
             item = self._items.popleft()
             await cancel_shielded_checkpoint()
             return item
-        if not self._closed and self._ending is None:
-            with suppress(trio.EndOfChannel):
+        if self._closed or self._ending is not None:
+            over = self._over()
+        else:
+            try:
                 return await self._wait_for_item()
-        await checkpoint()
-        raise self._over()
+            except _TurnedAwayError as turned_away:
+                over = turned_away.over
+        await checkpoint()  # who was cancelled at the same moment hears of that
+        raise over
 
     async def _wait_for_item(self) -> ItemT:
-        """Be handed the next item, or `trio.EndOfChannel` if there will be none."""
+        """Be handed the next item, or `_TurnedAwayError` if there will be none."""
         if self._takers is None:
             self._takers = {}
         takers, task = self._takers, current_task()
@@ -129,7 +139,7 @@ class Inbox(Generic[ItemT]):
     def _turn_away(self) -> None:
         takers, self._takers = self._takers or (), None
         for task in takers:
-            reschedule(task, Error(trio.EndOfChannel()))
+            reschedule(task, Error(_TurnedAwayError(self._over())))
 
     def _over(self) -> Exception:
         if self._closed:
