@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import socket as stdlib_socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +15,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.support import loopback_of_size
+from tests.support.loopback_of_size import IN_A_NETWORK_OF_ITS_OWN
 from trio_sctp import (
     Association,
     ChannelTransport,
@@ -146,6 +150,20 @@ async def test_udp_on_loopback_is_used_to_its_size(host: str) -> None:
                 with trio.fail_after(20):
                     far = await receiver.listen().accept()
                     assert await far.receive() == bytes(1_000_000)
+
+
+def gives_networks() -> bool:
+    if sys.platform != "linux":
+        return False
+    return not subprocess.run([*IN_A_NETWORK_OF_ITS_OWN, "true"], capture_output=True).returncode
+
+
+@pytest.mark.skipif(not gives_networks(), reason="this system gives no network of one's own")
+@pytest.mark.parametrize("mtu, size", [(1500, 1472), (9000, 8972)])
+async def test_udp_on_an_interface_of_ethernet_is_used_to_its_size(mtu: int, size: int) -> None:
+    program = (sys.executable, "-m", loopback_of_size.__name__, str(mtu))
+    done = await trio.run_process([*IN_A_NETWORK_OF_ITS_OWN, *program], capture_stdout=True)
+    assert json.loads(done.stdout) == [size, size]
 
 
 @linux
