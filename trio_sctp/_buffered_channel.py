@@ -1,11 +1,10 @@
 """What a data channel and the channel of plain messages have in common.
 
 Received messages wait in an `Inbox`, which is never full: the receiver window bounds what the peer
-may send.  It is a trio memory channel in all but its two ends: one that waits is handed a message
-with the least that can be done, since that is a part of every round trip, and an idle channel has
-nothing of it.  Senders wait for room by water marks: from the moment when
-``high_water`` unsent bytes are reached until they have fallen to ``low_water``, in the order in
-which they came.
+may send.  It does what a trio memory channel does, at less cost: handing a message to a task that
+waits is a part of every round trip, and an idle channel keeps nothing for it.  Senders wait for room
+by water marks: from the moment when ``high_water`` unsent bytes are reached until they have fallen to
+``low_water``, in the order in which they came.
 """
 
 from __future__ import annotations

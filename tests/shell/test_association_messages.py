@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock, assert_checkpoints, wait_all_tasks_blocked
 
 from trio_sctp import (
+    Association,
     AssociationAborted,
     Config,
     IncomingStreamsReset,
@@ -174,6 +175,24 @@ async def test_the_end_of_the_association_ends_the_messages(autojump_clock: Mock
         server.abort("over")
         with pytest.raises(AssociationAborted, match="over"):
             await client.messages.receive()
+
+
+async def test_who_waits_hears_how_it_ended_whoever_closes_then(autojump_clock: MockClock) -> None:
+    """Tasks that are woken by one event run in any order: often enough in the wrong one, too."""
+    for _ in range(20):
+        async with (
+            open_association_pair(data_channels=False) as (client, server),
+            trio.open_nursery() as nursery,
+        ):
+
+            async def close_at_the_end(association: Association = client) -> None:
+                await association.wait_closed()
+                await association.messages.aclose()
+
+            nursery.start_soon(close_at_the_end)
+            server.abort("over")
+            with pytest.raises(AssociationAborted, match="over"):
+                await client.messages.receive()
 
 
 async def test_plain_messages_beside_channels_are_not_taken_for_theirs(

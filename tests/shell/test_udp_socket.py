@@ -15,7 +15,7 @@ import trio
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from trio_sctp import _udp_offload, _udp_socket
-from trio_sctp._udp_socket import ConnectedUDPSocket, UDPSocket
+from trio_sctp._udp_socket import LONE_TURNS, ConnectedUDPSocket, UDPSocket
 
 SIZES = [1200] * 5 + [300, 1200, 40, 41, 41, 0, 1200, 1200, 0, 9000, 9000, 1, 1, 1]
 
@@ -201,6 +201,23 @@ async def test_a_receive_batch_is_bounded_in_bytes(
         await sender.send_batch(sent)
         assert await receiver.receive_batch() == sent[:2]
         assert await receiver.receive_batch() == sent[2:]
+
+
+@pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
+async def test_after_a_lone_datagram_few_are_taken_for_lone(offload: bool) -> None:
+    """No system call looks behind them; what comes all the same is late by a batch, and not lost."""
+    left, right = udp_pair()
+    async with (
+        ConnectedUDPSocket(left, offload=False) as sender,
+        ConnectedUDPSocket(right, offload=offload) as receiver,
+    ):
+        await sender.send_batch([b"alone"])
+        assert await receiver.receive_batch() == [b"alone"]
+        sent = datagrams([100] * (LONE_TURNS + 5))
+        await sender.send_batch(sent)
+        for datagram in sent[:LONE_TURNS]:
+            assert await receiver.receive_batch() == [datagram]
+        assert await receiver.receive_batch() == sent[LONE_TURNS:]
 
 
 @pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
