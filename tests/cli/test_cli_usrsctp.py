@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 
 from tests.support.commands import run_trio_sctp, trio_sctp_command
-from tests.support.live_peers import free_udp_ports, run_program, wait_for_udp_port
+from tests.support.live_peers import free_udp_ports, run_program, wait_for_usrsctp_listener
 
 TIME_LIMIT = 60.0
 
@@ -16,7 +16,7 @@ async def test_the_client_talks_to_usrsctp_s_echo_server() -> None:
     here, there = free_udp_ports(2)
     with trio.fail_after(TIME_LIMIT):
         async with run_program("echo_server", there, here):
-            await wait_for_udp_port(there)
+            await wait_for_usrsctp_listener(there, 7)
             result = await run_trio_sctp(
                 "client", "--plain", "--sctp-port", 7, "127.0.0.1", there, stdin=b"hello\nworld\n"
             )

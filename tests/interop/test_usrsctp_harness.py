@@ -12,7 +12,7 @@ from tests.support.live_peers import (
     free_udp_ports,
     run_c_peer,
     run_program,
-    wait_for_udp_port,
+    wait_for_usrsctp_listener,
 )
 
 
@@ -115,7 +115,7 @@ async def test_tsctp_counts_what_tsctp_sends(ports: list[int]) -> None:
     here, there = ports
     with trio.fail_after(30):
         async with run_program("tsctp", "-E", there, "-U", here, "-L", "127.0.0.1") as server:
-            await wait_for_udp_port(there)
+            await wait_for_usrsctp_listener(there, 5001)
             async with run_program(
                 "tsctp", "-E", here, "-U", there, "-n", 100, "-l", 5000, "127.0.0.1"
             ) as client:
@@ -127,7 +127,7 @@ async def test_echo_server_returns_what_was_sent(c_peer: Path, ports: list[int])
     here, there = ports
     with trio.fail_after(30):
         async with run_program("echo_server", there, here):
-            await wait_for_udp_port(there)
+            await wait_for_usrsctp_listener(there, 7)
             async with run_c_peer(
                 c_peer,
                 *("--udp", here, "--peer-udp", there, "--peer-port", 7, "--connect", "127.0.0.1"),

@@ -13,7 +13,7 @@ from tests.support.live_peers import (
     free_udp_ports,
     run_c_peer,
     run_program,
-    wait_for_udp_port,
+    wait_for_usrsctp_listener,
 )
 from tests.support.udp_relay import open_relay
 from tests.support.usrsctp_association import (
@@ -89,7 +89,7 @@ async def test_tsctp_gets_100_megabytes_from_us() -> None:
     here, there = free_udp_ports(2)
     with trio.fail_after(60):
         async with run_program("tsctp", "-E", there, "-U", here, "-L", "127.0.0.1") as server:
-            await wait_for_udp_port(there)
+            await wait_for_usrsctp_listener(there, 5001)
             async with connected(here, there) as association:
                 await send_messages(association, MESSAGES, SIZE)
             await assert_shut_down(association)
@@ -101,7 +101,7 @@ async def test_echo_server_returns_100_megabytes() -> None:
     count, size = 9770, 10240  # longer ones it would cut
     with trio.fail_after(60):
         async with run_program("echo_server", there, here):
-            await wait_for_udp_port(there)
+            await wait_for_usrsctp_listener(there, 7)
             sent = Digest()
             async with (
                 connected(here, there, config=CONFIG.replace(remote_port=7)) as association,

@@ -16,12 +16,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
 import pytest
 import trio
+
+from trio_sctp._wire.chunks import Init, InitAck
+from trio_sctp._wire.packet import COMMON_HEADER_SIZE, encode_packet
 
 ROOT = Path(__file__).parent.parent.parent
 USRSCTP_PROGRAMS = Path("/usr/lib/usrsctp")
@@ -197,7 +200,7 @@ async def run_c_peer(program: Path, *options: str | int) -> AsyncIterator[JsonPe
 
 @asynccontextmanager
 async def run_program(name: str, *options: str | int) -> AsyncIterator[LivePeer]:
-    """Start one of usrsctp's own programs; none says when it listens: see `wait_for_udp_port`."""
+    """Start one of usrsctp's programs; none says when it listens: `wait_for_usrsctp_listener`."""
     async with _running(LivePeer, usrsctp_program(name), options) as peer:
         yield peer
 
@@ -223,9 +226,18 @@ def python_with_aiortc() -> str | None:
     return python
 
 
-async def wait_for_udp_port(port: int) -> None:
-    """Until some process has bound this UDP port, as the kernel's table tells; nothing is sent."""
-    wanted = f":{port:04X} "
-    tables = [Path("/proc/net/udp"), Path("/proc/net/udp6")]
-    while not any(wanted in table.read_text() for table in tables):
-        await trio.sleep(0.01)
+async def wait_for_usrsctp_listener(udp_port: int, sctp_port: int) -> None:
+    """Until an association that begins at these ports would be taken.
+
+    usrsctp binds its UDP port first and aborts every association until the program listens, so
+    what is waited for is an INIT ACK.  The listener remembers nothing of it (RFC 9260 §5.1.3).
+    """
+    init = encode_packet(sctp_port, sctp_port, 0, [Init(1, 1 << 16, 1, 1, 1).encode()])
+    with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as prober:
+        await prober.connect(("127.0.0.1", udp_port))
+        while True:
+            with suppress(ConnectionRefusedError), trio.move_on_after(0.1):
+                await prober.send(init)
+                if (await prober.recv(2048))[COMMON_HEADER_SIZE] == InitAck.type:
+                    return
+            await trio.sleep(0.01)  # the port was not bound yet, or the answer was an ABORT
