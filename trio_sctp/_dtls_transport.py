@@ -22,13 +22,8 @@ from ._key_log import key_log_from_environment
 from ._mailbox import Mailbox
 from ._transport import DatagramTransport, as_datagram_transport
 from ._webrtc.certificate import Certificate, Fingerprint, PeerPolicy
-from ._webrtc.dtls import (
-    DtlsAssociation,
-    DtlsClosed,
-    DtlsCloseReason,
-    DtlsConfig,
-    DtlsEstablished,
-)
+from ._webrtc.dtls import DtlsAssociation
+from ._webrtc.dtls_common import DtlsClosed, DtlsCloseReason, DtlsConfig, DtlsEstablished
 from ._webrtc.dtls_record import MAX_PLAINTEXT
 
 __all__ = [

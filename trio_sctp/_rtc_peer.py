@@ -29,7 +29,8 @@ from ._rtc_sockets import RtcSockets, to_socket_address
 from ._udp_address import Address as SocketAddress
 from ._udp_socket import UDPSocket
 from ._webrtc.certificate import Certificate, Fingerprint, PeerPolicy
-from ._webrtc.dtls import DtlsAssociation, DtlsConfig
+from ._webrtc.dtls import DtlsAssociation
+from ._webrtc.dtls_common import DtlsConfig
 from ._webrtc.ice_candidate import Candidate
 from ._webrtc.ice_common import (
     IceDatagram,

@@ -21,7 +21,7 @@ from trio_sctp import (
 )
 from trio_sctp._dtls_transport import CertificateRejected, DtlsTransport, open_dtls
 from trio_sctp._webrtc.certificate import Certificate, PeerPolicy
-from trio_sctp._webrtc.dtls import DtlsConfig
+from trio_sctp._webrtc.dtls_common import DtlsConfig
 from trio_sctp.testing import LinkEnd, memory_link
 
 QUICK = DtlsConfig(initial_rto=0.25, max_rto=2.0, handshake_timeout=20.0)

@@ -10,7 +10,8 @@ from random import Random
 from OpenSSL import SSL
 
 from trio_sctp._webrtc.certificate import Certificate, PeerPolicy
-from trio_sctp._webrtc.dtls import DtlsAssociation, DtlsConfig, DtlsEvent
+from trio_sctp._webrtc.dtls import DtlsAssociation
+from trio_sctp._webrtc.dtls_common import DtlsConfig, DtlsEvent
 from trio_sctp._webrtc.dtls_cookie import CookieGate
 
 # Making keys is slow: the tests share a few.

@@ -21,13 +21,8 @@ from tests.webrtc.dtls_support import (
     make_server,
 )
 from trio_sctp._webrtc.certificate import PeerPolicy
-from trio_sctp._webrtc.dtls import (
-    DtlsAssociation,
-    DtlsClosed,
-    DtlsCloseReason,
-    DtlsConfig,
-    DtlsEstablished,
-)
+from trio_sctp._webrtc.dtls import DtlsAssociation
+from trio_sctp._webrtc.dtls_common import DtlsClosed, DtlsCloseReason, DtlsConfig, DtlsEstablished
 from trio_sctp._webrtc.dtls_cookie import CookieGate, client_hello_prefix
 from trio_sctp._webrtc.dtls_flight import (
     MAX_MESSAGE,

@@ -13,13 +13,8 @@ from hypothesis import given, settings, strategies as st
 
 from tests.webrtc.dtls_support import CLIENT, SERVER, Link, events, make_client, make_server
 from trio_sctp._webrtc.certificate import PeerPolicy
-from trio_sctp._webrtc.dtls import (
-    DtlsAssociation,
-    DtlsClosed,
-    DtlsCloseReason,
-    DtlsConfig,
-    DtlsEstablished,
-)
+from trio_sctp._webrtc.dtls import DtlsAssociation
+from trio_sctp._webrtc.dtls_common import DtlsClosed, DtlsCloseReason, DtlsConfig, DtlsEstablished
 from trio_sctp._webrtc.dtls_cookie import CookieGate
 from trio_sctp._webrtc.dtls_flight import HandshakeType, parse_fragments
 from trio_sctp._webrtc.dtls_record import ContentType, split_records

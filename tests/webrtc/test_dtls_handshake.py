@@ -18,8 +18,8 @@ from tests.webrtc.dtls_support import (
     shake_hands,
 )
 from trio_sctp._webrtc.certificate import Certificate, Fingerprint, PeerPolicy
-from trio_sctp._webrtc.dtls import (
-    DtlsAssociation,
+from trio_sctp._webrtc.dtls import DtlsAssociation
+from trio_sctp._webrtc.dtls_common import (
     DtlsClosed,
     DtlsCloseReason,
     DtlsConfig,

@@ -9,7 +9,8 @@ import pytest
 from tests.webrtc.dtls_support import CLIENT, SERVER
 from tests.webrtc.ice_support import Network, Node, candidates_of
 from trio_sctp._webrtc.certificate import Certificate, PeerPolicy
-from trio_sctp._webrtc.dtls import DtlsAssociation, DtlsConfig
+from trio_sctp._webrtc.dtls import DtlsAssociation
+from trio_sctp._webrtc.dtls_common import DtlsConfig
 from trio_sctp._webrtc.ice import IceAgent
 from trio_sctp._webrtc.ice_lite import IceLiteAgent
 from trio_sctp._webrtc.sdp import LocalDescription, RemoteDescription, Setup, answer_setup

@@ -13,9 +13,6 @@ Each SCTP packet travels in a record of its own and each record of a packet in a
 own (RFC 8261 §4), so that batches keep their boundaries.  No packet passes, in or out, before the
 peer has proven to hold a certificate that the `PeerPolicy` accepts.
 
-A flight is kept until the next one of the peer shows that it arrived, and sent again when the timer
-here says so or the peer repeats itself, every time under new record numbers.
-
 What is not authenticated is not believed for long: an alert in the clear ends a handshake only if
 no further progress is made, and nothing in the clear has any effect after it.
 """
@@ -26,20 +23,22 @@ import enum
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from typing import Final
 
 from .certificate import Certificate, Fingerprint, PeerPolicy
+from .dtls_common import (
+    DtlsClosed,
+    DtlsCloseReason,
+    DtlsConfig,
+    DtlsEstablished,
+    DtlsEvent,
+    DtlsStateError,
+    DtlsStatistics,
+)
 from .dtls_cookie import ClientHelloPrefix, client_hello_prefix
 from .dtls_engine import HandshakeEngine
-from .dtls_flight import (
-    FlightRecord,
-    HandshakeReassembler,
-    Outcome,
-    PlaintextNumbers,
-    encode_flight,
-    parse_fragments,
-)
+from .dtls_flight import FlightRecord, HandshakeReassembler, Outcome, parse_fragments
 from .dtls_record import (
     LAST_FOR_PACKETS,
     MAX_PLAINTEXT,
@@ -50,93 +49,15 @@ from .dtls_record import (
     encode_alert,
     split_records,
 )
+from .dtls_retransmission import Retransmission
 
-__all__ = [
-    "DtlsAssociation",
-    "DtlsCloseReason",
-    "DtlsClosed",
-    "DtlsConfig",
-    "DtlsEstablished",
-    "DtlsEvent",
-    "DtlsStateError",
-    "DtlsStatistics",
-]
+__all__ = ["DtlsAssociation"]
 
-_SMALL_DATAGRAM: Final = 548
-"""What gets through wherever IPv4 does: 576 bytes less the IP and UDP headers."""
-_TRIES_BEFORE_SMALL: Final = 3
-_MAX_TRIES: Final = 32
 _MAX_HELD: Final = 64
 _LONGEST_HELD: Final = 2048
 _SUSPICION_TIME: Final = 1.0
 """Seconds that a peer has to show that it is there, after an alert in the clear: longer than a round
 trip, and than a datagram that is lost on it."""
-_MAX_FAREWELLS: Final = 8
-
-
-class DtlsStateError(RuntimeError):
-    """The call does not fit the state of the association, such as `send` before it is up."""
-
-
-@dataclass(frozen=True, slots=True)
-class DtlsConfig:
-    """Times are in seconds, sizes in bytes of UDP payload."""
-
-    initial_rto: float = 1.0
-    """Time until a flight is sent again; doubles each time (RFC 6347 §4.2.4.1).  Where ICE has
-    measured the path it may be shorter."""
-    max_rto: float = 60.0
-    handshake_timeout: float = 30.0
-    max_datagram_size: int = 1200
-    """For the handshake only: a packet is as large as SCTP makes it."""
-    srtp_profiles: str = "SRTP_AES128_CM_SHA1_80"
-    """Offered although there is no media: several stacks insist (RFC 5764 §4.1)."""
-
-
-class DtlsCloseReason(enum.Enum):
-    """Why an association ended."""
-
-    LOCAL_CLOSE = "closed here"
-    PEER_CLOSE = "closed by the peer"
-    CERTIFICATE_REJECTED = "the peer's certificate is not the expected one"
-    HANDSHAKE_FAILED = "the handshake failed"
-    PEER_ALERT = "the peer reported an error"
-    TIMED_OUT = "the peer did not answer"
-
-
-@dataclass(frozen=True, slots=True)
-class DtlsEstablished:
-    """The handshake is complete and the peer is the one expected: packets may be sent."""
-
-    peer_fingerprint: Fingerprint
-    cipher: str
-    srtp_profile: str
-    """Empty where the peer did not offer one."""
-
-
-@dataclass(frozen=True, slots=True)
-class DtlsClosed:
-    """It is over; no event follows."""
-
-    reason: DtlsCloseReason
-    alert: int | None = None
-    """The alert that was sent or received (RFC 5246 §7.2)."""
-    detail: str = ""
-
-
-DtlsEvent: TypeAlias = DtlsEstablished | DtlsClosed
-
-
-@dataclass(slots=True)
-class DtlsStatistics:
-    """Counters."""
-
-    records_dropped: int = 0
-    """Forged, repeated, too old or out of place."""
-    records_forged: int = 0
-    """Those among them whose MAC was wrong."""
-    plaintext_alerts: int = 0
-    flights_retransmitted: int = 0
 
 
 class _State(enum.Enum):
@@ -147,30 +68,11 @@ class _State(enum.Enum):
 
 
 @dataclass(slots=True)
-class _Flight:
-    """What was sent last and has not been answered."""
-
-    records: Sequence[FlightRecord] = ()
-    sent_at: float = -math.inf
-    tries: int = 0
-    deadline: float = math.inf
-
-
-@dataclass(slots=True)
-class _Farewell:
-    """The alert with which the association ended: said again where the peer did not hear it."""
-
-    records: Sequence[FlightRecord] = ()
-    sent_at: float = -math.inf
-    tries: int = 0
-
-
-@dataclass(slots=True)
 class _Suspicion:
     """An alert that came in the clear: anybody may have sent it."""
 
     alert: int | None = None
-    deadline: float = field(default=math.inf)
+    deadline: float = math.inf
 
 
 class DtlsAssociation:
@@ -210,13 +112,14 @@ class DtlsAssociation:
         )
         self._incoming: RecordProtection | None = None
         self._outgoing: RecordProtection | None = None
-        self._numbers = PlaintextNumbers(hello.record.sequence_number if hello else 0)
+        self._retransmission = Retransmission(
+            self._config,
+            self.statistics,
+            first_number=hello.record.sequence_number if hello else 0,
+        )
         self._messages = HandshakeReassembler(hello.message_seq if hello else 0)
         self._held: list[Record] = []
-        self._flight = _Flight()
-        self._farewell = _Farewell()
         self._suspicion = _Suspicion()
-        self._rto = self._config.initial_rto
         self._handshake_deadline = now + self._config.handshake_timeout
         self._events: deque[DtlsEvent] = deque()
         self._packets: list[bytes] = []
@@ -249,7 +152,7 @@ class DtlsAssociation:
         if not self.client or self._state is not _State.NEW or self._engine is None:
             raise DtlsStateError("only a client starts, and once")
         self._state = _State.HANDSHAKE
-        self._send_flight(self._engine.start(), now)
+        self._datagrams += self._retransmission.send(self._engine.start(), now)
 
     def receive_datagrams(self, datagrams: Sequence[bytes], *, now: float) -> None:
         """Take what arrived; packets in it are then in `packets_received`."""
@@ -275,8 +178,8 @@ class DtlsAssociation:
         assert self._incoming is not None
         packets = self._incoming.unprotect_packets(datagrams, index)
         index += len(packets)
-        if packets and self._flight.records:
-            self._flight = _Flight()  # as in `_take_packet`
+        if packets and self._retransmission.waits:
+            self._retransmission.answered()  # as in `_take_packet`
         return index, packets if all(packets) else [packet for packet in packets if packet]
 
     def send(self, packets: Sequence[bytes], *, now: float) -> None:
@@ -322,9 +225,8 @@ class DtlsAssociation:
         elif now >= self._handshake_deadline:
             alerts = [] if self._state is _State.NEW else [AlertDescription.USER_CANCELED]
             self._end(DtlsClosed(DtlsCloseReason.TIMED_OUT), alerts, now)
-        elif now >= self._flight.deadline:
-            self._rto = min(self._rto * 2, self._config.max_rto)
-            self._transmit_flight(now)
+        elif now >= self._retransmission.deadline:
+            self._datagrams += self._retransmission.expire(now)
 
     # -- out -----------------------------------------------------------------------------------
 
@@ -346,14 +248,16 @@ class DtlsAssociation:
         """When `handle_timeout` wants to be called; ``math.inf`` if never."""
         if self._state is _State.CLOSED or self._state is _State.ESTABLISHED:
             return math.inf
-        return min(self._flight.deadline, self._handshake_deadline, self._suspicion.deadline)
+        return min(
+            self._retransmission.deadline, self._handshake_deadline, self._suspicion.deadline
+        )
 
     # -- records -------------------------------------------------------------------------------
 
     def _receive_record(self, record: Record, datagram_size: int, now: float) -> None:
         if self._state is _State.CLOSED:
             if record.content_type != ContentType.ALERT:  # two ends shall not alert each other
-                self._repeat_farewell(datagram_size, now)
+                self._datagrams += self._retransmission.repeat_farewell(datagram_size, now)
         elif self._state is _State.NEW and self.client:
             self.statistics.records_dropped += 1
         elif record.epoch == 0:
@@ -386,14 +290,14 @@ class DtlsAssociation:
             repeated |= outcome is Outcome.REPEATED
             self.statistics.records_dropped += outcome is Outcome.DROPPED
         if repeated:
-            self._repeat_flight(now)
+            self._datagrams += self._retransmission.repeat(now)
 
     def _accept(self, record: Record) -> None:
         """A server's first message."""
         self._state = _State.HANDSHAKE
         # RFC 6347 §4.2.1: the answer takes the number of the record with the hello; the mask keeps
         # a hello with an absurd one from using up the numbers.
-        self._numbers.next = record.sequence_number & 0xFFFF
+        self._retransmission.numbers.next = record.sequence_number & 0xFFFF
         if self.client_random is None:
             prefix = client_hello_prefix(record.encoded)
             self.client_random = prefix.random if prefix is not None else None
@@ -458,7 +362,7 @@ class DtlsAssociation:
             self._receive_alert(plaintext, now)
         elif record.content_type == ContentType.HANDSHAKE:
             # The peer's Finished once more: it misses our last flight (RFC 6347 §4.2.4).
-            self._repeat_flight(now)
+            self._datagrams += self._retransmission.repeat(now)
 
     def _receive_alert(self, plaintext: bytes, now: float) -> None:
         level, alert = plaintext
@@ -473,29 +377,28 @@ class DtlsAssociation:
         if packet:
             self._packets.append(packet)
         # A client sends packets only after it got our last flight.
-        if self._flight.records:
-            self._flight = _Flight()
+        if self._retransmission.waits:
+            self._retransmission.answered()
 
-    # -- flights -------------------------------------------------------------------------------
+    # -- handshake -----------------------------------------------------------------------------
 
     def _advance(self, records: list[FlightRecord], now: float) -> None:
         """What the engine made of the last message."""
         engine = self._engine
         assert engine is not None
         if engine.outgoing is not None:
-            self._outgoing = engine.outgoing
+            self._outgoing = self._retransmission.protection = engine.outgoing
         if engine.failure is not None:
             reason = (
                 DtlsCloseReason.CERTIFICATE_REJECTED
                 if engine.failure.certificate_rejected
                 else DtlsCloseReason.HANDSHAKE_FAILED
             )
-            self._datagrams += self._encode(records)
-            self._farewell = _Farewell(records, now)
+            self._datagrams += self._retransmission.say_farewell(records, now)
             self._close(DtlsClosed(reason, engine.failure.alert, engine.failure.detail))
             return
         if records:
-            self._send_flight(records, now)
+            self._datagrams += self._retransmission.send(records, now)
         if engine.complete:
             self._establish(engine, now)
 
@@ -508,50 +411,19 @@ class DtlsAssociation:
         self._engine = None  # OpenSSL has done its part
         self._suspicion = _Suspicion()
         if self.client:
-            self._flight = _Flight()  # answered; a server's last flight may be wanted again
+            self._retransmission.answered()  # a server's last flight may be wanted again
         self._events.append(DtlsEstablished(Fingerprint.of(self.peer_certificate), cipher, profile))
         held, self._held = self._held, []
         for record in held:
             if self._state is _State.ESTABLISHED:
                 self._receive_authentic(record, now)
 
-    def _encode(self, records: Sequence[FlightRecord], *, small: bool = False) -> list[bytes]:
-        size = self._config.max_datagram_size
-        if small:
-            # RFC 6347 §4.1.1.1: perhaps it is the size that does not get through.
-            size = min(size, _SMALL_DATAGRAM)
-        return encode_flight(records, self._numbers, self._outgoing, size)
-
-    def _send_flight(self, records: Sequence[FlightRecord], now: float) -> None:
-        self._rto = self._config.initial_rto
-        self._flight = _Flight(records)
-        self._transmit_flight(now)
-
-    def _transmit_flight(self, now: float) -> None:
-        flight = self._flight
-        self._datagrams += self._encode(flight.records, small=flight.tries >= _TRIES_BEFORE_SMALL)
-        self.statistics.flights_retransmitted += flight.tries > 0
-        flight.tries += 1
-        flight.sent_at = now
-        flight.deadline = now + self._rto
-
-    def _repeat_flight(self, now: float) -> None:
-        """The peer repeats itself: our flight did not arrive (RFC 6347 §4.2.4, WAITING, exit 2).
-
-        Anybody may repeat a datagram of the peer's, so this is done only so often.
-        """
-        flight = self._flight
-        soonest = flight.sent_at + self._config.initial_rto / 4
-        if flight.records and now >= soonest and flight.tries < _MAX_TRIES:
-            self._transmit_flight(now)
-
     # -- the end -------------------------------------------------------------------------------
 
     def _end(self, event: DtlsClosed, alerts: Iterable[int], now: float) -> None:
         epoch = 1 if self._state is _State.ESTABLISHED else 0
         records = [FlightRecord(ContentType.ALERT, epoch, encode_alert(a)) for a in alerts]
-        self._datagrams += self._encode(records)
-        self._farewell = _Farewell(records, now)
+        self._datagrams += self._retransmission.say_farewell(records, now)
         self._close(event)
 
     def _close(self, event: DtlsClosed) -> None:
@@ -559,18 +431,3 @@ class DtlsAssociation:
         self._engine = None
         self._held = []
         self._events.append(event)
-
-    def _repeat_farewell(self, datagram_size: int, now: float) -> None:
-        # RFC 6347 §4.2.7: the alert is made again where the peer goes on regardless.
-        farewell = self._farewell
-        if (
-            not farewell.records
-            or farewell.tries >= _MAX_FAREWELLS
-            or now - farewell.sent_at < self._config.initial_rto / 4
-        ):
-            return
-        datagrams = self._encode(farewell.records)
-        if sum(map(len, datagrams)) <= datagram_size:
-            farewell.tries += 1
-            farewell.sent_at = now
-            self._datagrams += datagrams
