@@ -1,13 +1,19 @@
-"""Resets by the peer of streams that it sends on (RFC 6525 §5.2.2): at once, or when the data before
-them has come, and it is known by which numbers it goes (§5.2.7 H5).
+"""Resets by the peer of streams that it sends on: that it is asked for them (RFC 6525 §5.1.3), and that
+they are performed (§5.2.2), at once, or when the data before them has come, and it is known by which
+numbers it goes (§5.2.7 H5).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from .._wire.parameters import OutgoingSsnResetRequest, ReConfigResponse, ReConfigResult
+from .._wire.parameters import (
+    IncomingSsnResetRequest,
+    OutgoingSsnResetRequest,
+    ReConfigResponse,
+    ReConfigResult,
+)
 from .._wire.serial import MASK32, unwrap32
 from .events import IncomingStreamsReset
 from .reconfig_common import MAX_STREAM_IDS, ReceivingSide, response_to
@@ -27,7 +33,7 @@ class DeferredReset:
 class IncomingResets:
     """`tell` is called with the streams that begin anew, and has to see to it."""
 
-    __slots__ = ("_performed_late", "_receiver", "_tell", "deferred")
+    __slots__ = ("_performed_late", "_receiver", "_tell", "deferred", "wanted")
 
     def __init__(
         self, receiver: ReceivingSide, tell: Callable[[IncomingStreamsReset], None]
@@ -37,6 +43,20 @@ class IncomingResets:
         self.deferred: DeferredReset | None = None
         """A reset that waits for data."""
         self._performed_late: tuple[int, tuple[int, ...]] | None = None
+        self.wanted: dict[tuple[int, ...], None] = {}
+        """What the peer is to be asked for, each in a request of its own."""
+
+    def want(self, stream_ids: Collection[int], limit: int) -> None:
+        """Ask the peer to reset streams (none: all), up to `limit` in one request."""
+        ids = tuple(dict.fromkeys(stream_ids))
+        for begin in range(0, len(ids) or 1, limit):
+            self.wanted[ids[begin : begin + limit]] = None
+
+    def next_request(self, sn: int) -> IncomingSsnResetRequest:
+        """The first of those wanted."""
+        stream_ids = next(iter(self.wanted))
+        del self.wanted[stream_ids]
+        return IncomingSsnResetRequest(sn & MASK32, stream_ids)
 
     def receive(self, sn: int, request: OutgoingSsnResetRequest, streams: int) -> ReConfigResponse:
         """Answer a request of a peer that has so many streams."""

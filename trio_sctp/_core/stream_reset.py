@@ -1,11 +1,9 @@
 """Stream reconfiguration (RFC 6525): which request is made and when, and what one of the peer means.
 
-Requests of ours are made at the moment a packet is built: streams that were asked for wait until
-all that was queued on them has been sent, and those that are ready share one request.  How a request is
-sent and repeated stands in `own_requests`, how answers are in `reconfig_answers`.
-
-The peer's resets of streams are performed in `reconfig_incoming`; what adding streams means stands in
-`reconfig_streams`, what a reset of all numbers means in `reconfig_tsn`.
+One request of ours is made at a time, at the moment when a packet is built, and those of the peer are
+answered.  What they do stands elsewhere: `reconfig_outgoing` and `reconfig_incoming` reset streams,
+`reconfig_streams` adds them, `reconfig_tsn` resets all numbers.  How a request is sent and repeated
+stands in `own_requests`, how answers are in `reconfig_answers`.
 """
 
 from __future__ import annotations
@@ -42,12 +40,12 @@ from .reconfig_common import (
     ReceivingSide,
     RetransmissionTimer,
     SendingSide,
-    WaitingStreams,
     check_stream_ids,
     covers,
     response_to,
 )
 from .reconfig_incoming import IncomingResets
+from .reconfig_outgoing import OutgoingResets
 from .reconfig_streams import StreamCounts
 from .reconfig_tsn import TsnReset
 from .tx.resettable_streams import ResettableStreams
@@ -82,14 +80,9 @@ class StreamReset:
         "_asked",
         "_config",
         "_incoming",
-        "_incoming_wanted",
-        "_last_reset",
+        "_outgoing",
         "_requests",
-        "_reset_all",
-        "_send_queue",
-        "_sender",
         "_tell",
-        "_waiting",
         "answered",
         "counts",
         "errors",
@@ -113,8 +106,6 @@ class StreamReset:
         tell: Callable[[ReconfigEvent], None],
     ) -> None:
         self._config = config
-        self._send_queue = send_queue
-        self._sender = sender
         self._tell = tell
         self.counts = StreamCounts(
             config, outbound=outbound_streams, inbound=inbound_streams, tell=tell
@@ -133,7 +124,6 @@ class StreamReset:
         """The last RE-CONFIG chunk answered a request of ours: the peer is there."""
         self.pending = False
         """Something is to be sent, or waits for streams to become ready or for the peer."""
-        # what we want
         self._requests = OwnRequests(
             config,
             initial_sn=initial_tsn,
@@ -142,11 +132,7 @@ class StreamReset:
             rto=rto,
         )
         self.timer = self._requests.timer
-        self._waiting = WaitingStreams(send_queue)
-        self._reset_all = False
-        self._incoming_wanted: dict[tuple[int, ...], None] = {}
-        self._last_reset: tuple[tuple[int, ...], int] | None = None  # streams, and the TSN after it
-        # what the peer wants
+        self._outgoing = OutgoingResets(send_queue, sender, tell)
         self._incoming = IncomingResets(receiver, tell)
         self._answers = Answers(peer_initial_tsn)
         self._asked: tuple[int, tuple[int, ...]] | None = None  # to be answered by our own reset
@@ -161,15 +147,12 @@ class StreamReset:
         one of our outbound streams.
         """
         check_stream_ids("stream_ids", stream_ids, self.counts.outbound)
-        if stream_ids:
-            self._waiting.add(tuple(stream_ids))
-        else:
-            self._reset_all = True
+        self._outgoing.want(stream_ids)
         self.pending = True
 
     def withdraw_outgoing(self, stream_id: int) -> bool:
         """Not to reset a stream after all; False if the peer has been asked, or nobody has."""
-        return self._waiting.discard(stream_id)
+        return self._outgoing.withdraw(stream_id)
 
     def request_incoming(self, stream_ids: Collection[int]) -> None:
         """Ask the peer to reset streams that it sends on (§5.1.3); none: all.
@@ -177,10 +160,8 @@ class StreamReset:
         Raises `LocalProtocolError` for an id that is not one of our inbound streams.
         """
         check_stream_ids("stream_ids", stream_ids, self.counts.inbound)
-        ids = tuple(dict.fromkeys(stream_ids))
         limit = min((self._max_chunk - _INCOMING_REQUEST_SIZE) // 2, MAX_STREAM_IDS)
-        for begin in range(0, len(ids) or 1, limit):
-            self._incoming_wanted[ids[begin : begin + limit]] = None
+        self._incoming.want(stream_ids, limit)
         self.pending = True
 
     def add_outgoing(self, count: int) -> None:
@@ -309,39 +290,20 @@ class StreamReset:
         if self.counts.wanted:
             sn = self._requests.take_sn()
             self._requests.begin(sn, self.counts.next_request(sn))
-        elif self._reset_all and self._all_idle(()):
-            self._reset_all = False
-            self._request_outgoing_reset(())
-        elif ready := self._waiting.take_ready(self._max_outgoing):
-            self._request_outgoing_reset(ready)
+        elif (ready := self._outgoing.take_ready(self._max_outgoing)) is not None:
+            self._request_outgoing_reset(ready, response_sn=self._answers.expected_sn - 1)
         elif self.tsn.is_ready:
             sn = self._requests.take_sn()
             self._requests.begin(sn, SsnTsnResetRequest(sn & MASK32))
-        elif self._incoming_wanted and self._asked is None:
-            stream_ids = next(iter(self._incoming_wanted))
-            del self._incoming_wanted[stream_ids]
+        elif self._incoming.wanted and self._asked is None:
             sn = self._requests.take_sn()
-            self._requests.begin(sn, IncomingSsnResetRequest(sn & MASK32, stream_ids))
-
-    def _all_idle(self, stream_ids: tuple[int, ...]) -> bool:
-        queue = self._send_queue
-        return all(map(queue.is_idle, stream_ids)) if stream_ids else queue.is_all_idle
+            self._requests.begin(sn, self._incoming.next_request(sn))
 
     def _request_outgoing_reset(
-        self, stream_ids: tuple[int, ...], response_sn: int | None = None
+        self, stream_ids: tuple[int, ...], *, response_sn: int
     ) -> OwnRequest:
-        # RFC 6525 §5.1.2 A1: from here on nothing of these streams gets an SSN
-        if not stream_ids:
-            self._send_queue.pause_all()
-        for stream_id in stream_ids:
-            self._send_queue.pause(stream_id)
-        self._waiting.remove(stream_ids)
-        self._sender.streams_will_be_reset(stream_ids)
         sn = self._requests.take_sn()
-        answered = self._answers.expected_sn - 1 if response_sn is None else response_sn
-        parameter = OutgoingSsnResetRequest(
-            sn & MASK32, answered & MASK32, (self._sender.next_tsn - 1) & MASK32, stream_ids
-        )
+        parameter = self._outgoing.make_request(sn, stream_ids, response_sn=response_sn)
         return self._requests.begin(sn, parameter)
 
     def _receive_response(self, response: ReConfigResponse, now: float) -> None:
@@ -363,22 +325,11 @@ class StreamReset:
             if not succeeded:
                 self._tell(IncomingResetRefused(parameter.stream_ids))
         elif isinstance(parameter, OutgoingSsnResetRequest):
-            self._finish_outgoing(parameter.stream_ids, succeeded)
+            self._outgoing.finish(parameter.stream_ids, succeeded)
         elif isinstance(parameter, AddOutgoingStreams | AddIncomingStreams):
             self.counts.finish(parameter, None if response is None else response.result)
         elif response is not None and not self.tsn.finish(response, now):
             self.errors.append(ProtocolViolation(b"an SSN/TSN reset without the TSNs"))
-
-    def _finish_outgoing(self, stream_ids: tuple[int, ...], succeeded: bool) -> None:
-        # §5.2.7 H4
-        queue = self._send_queue
-        if not stream_ids:
-            (queue.reset_all if succeeded else queue.resume_all)()
-        for stream_id in stream_ids:
-            (queue.reset_stream if succeeded else queue.resume)(stream_id)
-        if succeeded:
-            self._last_reset = (stream_ids, self._sender.next_tsn)
-        self._tell(OutgoingStreamsReset(stream_ids, succeeded))
 
     # -- requests of the peer
 
@@ -423,7 +374,7 @@ class StreamReset:
 
     def _answer_by_request(self, answers: list[Answer] | None = None) -> bool:
         """Make the request that answers one of the peer (§5.2.3 F1), together with `answers`."""
-        if self._asked is None or not self._all_idle(self._asked[1]):
+        if self._asked is None or not self._outgoing.are_idle(self._asked[1]):
             return False
         sn, stream_ids = self._asked
         self._asked = None
@@ -461,7 +412,7 @@ class StreamReset:
             return response_to(sn, ReConfigResult.DENIED)
         if stream_ids and max(stream_ids) >= self.counts.outbound:
             return response_to(sn, ReConfigResult.ERROR_WRONG_SSN)
-        if self._is_being_reset(stream_ids) or self._was_just_reset(stream_ids):
+        if self._is_being_reset(stream_ids) or self._outgoing.were_just_reset(stream_ids):
             return response_to(sn, ReConfigResult.SUCCESS_NOTHING_TO_DO)
         if self._asked is not None:
             # the peer has given up an older request; what it asked for we do by ourselves
@@ -483,10 +434,6 @@ class StreamReset:
             and isinstance(own.parameter, OutgoingSsnResetRequest)
             and covers(own.parameter.stream_ids, stream_ids)
         )
-
-    def _was_just_reset(self, stream_ids: tuple[int, ...]) -> bool:
-        last = self._last_reset
-        return last is not None and last[1] == self._sender.next_tsn and covers(last[0], stream_ids)
 
     def _receive_tsn_request(self, sn: int, request: SsnTsnResetRequest, now: float) -> Answer:
         """The peer begins all numbers anew (§5.2.4)."""
@@ -518,10 +465,9 @@ class StreamReset:
         self.pending = bool(
             self._requests.current
             or self._answers.are_waiting
-            or self._waiting
-            or self._reset_all
             or self._asked
-            or self._incoming_wanted
+            or self._outgoing.wanted
+            or self._incoming.wanted
             or self.counts.wanted
             or self.tsn.wanted
         )
