@@ -120,8 +120,8 @@ class IceAgent:
             return None
         if self._consent is not None:
             return self._consent.path
-        valid = self._checklist.valid_pairs()
-        return valid[0].path if valid else None
+        best = self._checklist.best_valid()
+        return None if best is None else best.path
 
     def is_verified(self, local: Address, remote: Address) -> bool:
         """Whether the peer has shown to be at ``remote``: what comes from there is let in."""
@@ -327,8 +327,6 @@ class IceAgent:
         if controlling != self.controlling:
             self._role.controlling = controlling
             self._checklist.set_role(controlling)
-            for pair in self._checklist:
-                pair.nominating = pair.nominate_on_success = False
 
     def _check_back(self, path: Path, priority: int, use_candidate: bool, now: float) -> None:
         """The peer's check came through: see whether ours does (RFC 8445 §7.3.1.3 to §7.3.1.5)."""
@@ -383,8 +381,7 @@ class IceAgent:
             nominate=nominate,
         )
         # RFC 8445 §14.3: the more there is to check, the more slowly each is repeated.
-        active = sum(p.state in (PairState.WAITING, PairState.IN_PROGRESS) for p in self._checklist)
-        rto = max(config.initial_rto, config.pace * active)
+        rto = max(config.initial_rto, config.pace * self._checklist.active_count)
         transaction = Transaction(
             request=request,
             path=pair.path,
@@ -486,15 +483,16 @@ class IceAgent:
             return math.inf
         if any(pair.nominating for pair in self._checklist):
             return math.inf
-        valid = self._checklist.valid_pairs()
-        if not valid:
+        best = self._checklist.best_valid()
+        if best is None:
             return math.inf
-        better = any(p.pending and p.priority > valid[0].priority for p in self._checklist)
-        return self._first_valid_at + (self._config.nomination_delay if better else 0.0)
+        waits = self._checklist.may_improve_on(best)
+        return self._first_valid_at + (self._config.nomination_delay if waits else 0.0)
 
     def _nominate_if_due(self, now: float) -> None:
-        if now >= self._nomination_at():
-            self._nominate(self._checklist.valid_pairs()[0], now)
+        best = self._checklist.best_valid()
+        if best is not None and now >= self._nomination_at():
+            self._nominate(best, now)
 
     def _nominate(self, pair: CandidatePair, now: float) -> None:
         """RFC 8445 §8.1.1: check it once more, with USE-CANDIDATE."""
@@ -528,15 +526,7 @@ class IceAgent:
     # -- afterwards ----------------------------------------------------------------------------
 
     def _consent_for(self, path: Path, remote: IceCredentials, now: float) -> Consent:
-        return Consent(
-            path,
-            self.credentials,
-            remote,
-            rng=self._rng,
-            now=now,
-            interval=self._config.consent_interval,
-            timeout=self._config.consent_timeout,
-        )
+        return Consent(path, self.credentials, remote, rng=self._rng, config=self._config, now=now)
 
     def _keep_consent(self, now: float) -> None:
         consent = self._consent
@@ -547,28 +537,19 @@ class IceAgent:
             return
         if now < consent.next_check_at:
             return
-        transaction_id = self._rng.randbytes(12)
-        request = make_check(
-            transaction_id,
-            local=consent.local,
-            remote=consent.remote,
-            base=self._local.bases[consent.path[0]],
-            role=self._role.attribute,
-            # Each time: under loss the peer may have missed it.
-            nominate=self.controlling,
-        )
-        consent.begin_check(transaction_id, now)
+        base = self._local.bases[consent.path[0]]
+        # Each time, if we control: under loss the peer may have missed it.
+        request = consent.make_check(base, self._role.attribute, nominate=self.controlling, now=now)
         self._send(request, consent.path)
         if consent.is_shaky(now):
             self._look_elsewhere(consent, now)
 
     def _look_elsewhere(self, consent: Consent, now: float) -> None:
         """The selected pair falters: see which others work, and take one if that is ours to do."""
-        others = [pair for pair in self._checklist if pair.path != consent.path]
         if self.controlling and self._move_on(consent, now):
             return
-        for pair in others:
-            if not pair.pending:
+        for pair in self._checklist:
+            if pair.path != consent.path and not pair.pending:
                 self._checklist.trigger(pair)
         self._wake(now)
 

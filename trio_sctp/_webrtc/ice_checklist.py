@@ -62,9 +62,12 @@ class CandidatePair:
         self.set_role(controlling)
 
     def set_role(self, controlling: bool) -> None:
-        """A role conflict was solved: the priority depends on the role (RFC 8445 §7.3.1.1)."""
+        """A role conflict was solved: the priority depends on the role (RFC 8445 §7.3.1.1), and what
+        was nominated by the other one is no longer.
+        """
         ours, theirs = self.local.priority, self.remote.priority
         self.priority = pair_priority(ours, theirs) if controlling else pair_priority(theirs, ours)
+        self.nominating = self.nominate_on_success = False
 
     def succeed(self, now: float) -> None:
         """A check came through."""
@@ -167,6 +170,11 @@ class Checklist:
         return max(waiting, key=lambda pair: pair.priority) if waiting else None
 
     @property
+    def active_count(self) -> int:
+        """Pairs that are checked, or will be when their time comes (RFC 8445 §14.3)."""
+        return sum(pair.state in (PairState.WAITING, PairState.IN_PROGRESS) for pair in self)
+
+    @property
     def has_work(self) -> bool:
         """Whether a check is to be sent when its time comes."""
         return any(pair.state in (PairState.WAITING, PairState.FROZEN) for pair in self)
@@ -185,6 +193,14 @@ class Checklist:
         """Those that work, best first."""
         valid = [pair for pair in self if pair.valid]
         return sorted(valid, key=lambda pair: -pair.priority)
+
+    def best_valid(self) -> CandidatePair | None:
+        """The one to be used if it had to be chosen now."""
+        return next(iter(self.valid_pairs()), None)
+
+    def may_improve_on(self, pair: CandidatePair) -> bool:
+        """A check that has yet to end is that of a better pair."""
+        return any(other.pending and other.priority > pair.priority for other in self)
 
     def stop(self) -> None:
         """A pair was selected: what was not begun need not be (RFC 8445 §8.1.2)."""
