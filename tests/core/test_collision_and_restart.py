@@ -259,13 +259,6 @@ def cookie_of(answer: Packet) -> tuple[c.CookieEcho, int]:
     return c.CookieEcho(parameter.cookie), init_ack.initiate_tag
 
 
-def init_of_peer(pair: Pair) -> c.Init:
-    """An INIT with the peer's present tag and TSN."""
-    tcb = pair.a.association.tcb
-    assert tcb is not None
-    return c.Init(tcb.peer.tag, 10_000, 5, 5, tcb.peer.initial_tsn)
-
-
 def test_action_b_adopts_the_peers_new_tag() -> None:
     """§5.2.4 B: from COOKIE-ECHOED; T1-cookie stops, the new tag is used, ESTABLISHED."""
     pair = pair_in_state(State.COOKIE_ECHOED)

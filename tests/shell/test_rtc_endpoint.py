@@ -46,6 +46,7 @@ async def test_both_roles(lite: bool, lite_calls: bool) -> None:
     async with two_endpoints(lite=lite) as (full, other), trio.open_nursery() as nursery:
         caller, called = (other, full) if lite_calls else (full, other)
         offering, answering = await introduce(caller, called)
+        assert (offering.description_type, answering.description_type) == ("offer", "answer")
         nursery.start_soon(enter, answering, wait_closed)
         assert full.statistics().half_open == 1
         async with offering as association:

@@ -415,8 +415,3 @@ def pair_in_state(state: State, **options: Any) -> Pair:
     z.events.clear()
     assert a.state is state
     return pair
-
-
-def chunk_names(packets: Sequence[Packet]) -> list[str]:
-    """The chunks of each packet, by name."""
-    return [packet.names for packet in packets]

@@ -25,8 +25,6 @@ class TransferResult:
     """Bytes of user data."""
     retransmitted: int
     """Chunks that were sent again."""
-    needless: int
-    """Those of them, and of what the network repeats, that the receiver had already."""
 
     @property
     def mbit_per_second(self) -> float:
@@ -86,7 +84,6 @@ class Transfer:
             self.pair.now - self.began,
             count * MESSAGE,
             self.statistics.retransmitted_chunks,
-            self.receiver.statistics().duplicate_tsns,
         )
 
     @property

@@ -6,10 +6,11 @@ import heapq
 import itertools
 from random import Random
 
-from trio_sctp._webrtc.ice import IceAgent, IceConfig
+from trio_sctp._webrtc.ice import IceAgent
 from trio_sctp._webrtc.ice_candidate import Candidate, IceCredentials
 from trio_sctp._webrtc.ice_common import (
     GatheringComplete,
+    IceConfig,
     IceEvent,
     LocalCandidate,
     PairSelected,

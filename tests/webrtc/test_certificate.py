@@ -13,7 +13,6 @@ from trio_sctp._webrtc.certificate import (
     Certificate,
     Fingerprint,
     PeerPolicy,
-    parse_fingerprints,
 )
 
 
@@ -122,13 +121,6 @@ def test_fingerprint_is_read_in_any_letter_case() -> None:
 def test_what_is_no_fingerprint(text: str) -> None:
     with pytest.raises(ValueError, match="fingerprint"):
         Fingerprint.parse(text)
-
-
-def test_lists_of_fingerprints() -> None:
-    one, two = Certificate.generate().fingerprint(), Certificate.generate().fingerprint("sha-512")
-    assert parse_fingerprints(f"{one}, {two}\n") == (one, two)
-    assert parse_fingerprints([str(two), str(one)]) == (two, one)
-    assert parse_fingerprints("") == ()
 
 
 def test_unknown_hash_functions_are_read_and_never_match() -> None:

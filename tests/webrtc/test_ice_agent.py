@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from tests.webrtc.ice_support import STUN_SERVER, Nat, Network, Node, check
-from trio_sctp._webrtc.ice import IceAgent, IceConfig
+from trio_sctp._webrtc.ice import IceAgent
 from trio_sctp._webrtc.ice_candidate import Candidate, IceCredentials
 from trio_sctp._webrtc.ice_common import (
     GatheringComplete,
+    IceConfig,
     IceFailed,
     IceFailureReason,
     LocalCandidate,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from trio_sctp._wire.serial import MASK16, MASK32, unwrap16, unwrap32
+from trio_sctp._wire.serial import MASK32, unwrap32
 
 
 @pytest.mark.parametrize(
@@ -27,18 +27,8 @@ def test_unwrap32(wire: int, reference: int, expected: int) -> None:
     assert unwrap32(wire, reference) == expected
 
 
-@pytest.mark.parametrize(
-    "wire,reference,expected",
-    [(0, 0xFFFF, 2**16), (0xFFFF, 2**16, 0xFFFF), (0x8000, 0, -0x8000), (0x7FFF, 0, 0x7FFF)],
-)
-def test_unwrap16(wire: int, reference: int, expected: int) -> None:
-    assert unwrap16(wire, reference) == expected
-
-
 @given(st.integers(0, 2**70), st.integers(-(2**31), 2**31 - 1))
 @settings(deadline=None)
 def test_unwrapping_undoes_wrapping_within_half_the_space(reference: int, step: int) -> None:
     number = reference + step
     assert unwrap32(number & MASK32, reference) == number
-    step16 = step >> 16
-    assert unwrap16((reference + step16) & MASK16, reference) == reference + step16

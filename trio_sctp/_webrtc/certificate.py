@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-__all__ = ["Certificate", "Fingerprint", "PeerPolicy", "parse_fingerprints"]
+__all__ = ["Certificate", "Fingerprint", "PeerPolicy"]
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -82,12 +82,6 @@ class Fingerprint:
         """Whether ``der`` has this hash; takes the same time wherever the bytes differ."""
         function = _HASH_FUNCTIONS.get(self.algorithm)
         return function is not None and hmac.compare_digest(function(der).digest(), self.digest)
-
-
-def parse_fingerprints(texts: str | Iterable[str]) -> tuple[Fingerprint, ...]:
-    """Read several fingerprints: an iterable, or one string with commas or lines between them."""
-    parts = re.split(r"[,\n]", texts) if isinstance(texts, str) else texts
-    return tuple(Fingerprint.parse(part) for part in parts if part.strip())
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,11 +46,9 @@ class HandshakeType:
     """RFC 6347 §4.3.2."""
 
     CLIENT_HELLO: Final = 1
-    SERVER_HELLO: Final = 2
     HELLO_VERIFY_REQUEST: Final = 3
     CERTIFICATE: Final = 11
     CERTIFICATE_VERIFY: Final = 15
-    FINISHED: Final = 20
 
 
 class Fragment(NamedTuple):

@@ -75,9 +75,7 @@ class AlertDescription:
     CLOSE_NOTIFY: Final = 0
     HANDSHAKE_FAILURE: Final = 40
     BAD_CERTIFICATE: Final = 42
-    INTERNAL_ERROR: Final = 80
     USER_CANCELED: Final = 90
-    NO_RENEGOTIATION: Final = 100
 
 
 class Record(NamedTuple):

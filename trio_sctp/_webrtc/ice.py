@@ -49,7 +49,7 @@ from .stun import Address, MessageClass, StunDecodeError, StunMessage
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["IceAgent", "IceConfig", "IceDatagram"]
+__all__ = ["IceAgent"]
 
 _MAX_EARLY_CHECKS: Final = 16
 _MAX_VERIFIED: Final = 100

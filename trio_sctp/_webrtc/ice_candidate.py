@@ -51,9 +51,9 @@ class IceCredentials(NamedTuple):
         return cls(ufrag, password)
 
 
-def candidate_priority(kind: str, local_preference: int = 65535, component: int = 1) -> int:
-    """RFC 8445 §5.1.2.1."""
-    return TYPE_PREFERENCE[kind] << 24 | local_preference << 8 | 256 - component
+def candidate_priority(kind: str, local_preference: int) -> int:
+    """RFC 8445 §5.1.2.1, for component 1."""
+    return TYPE_PREFERENCE[kind] << 24 | local_preference << 8 | 255
 
 
 def pair_priority(controlling: int, controlled: int) -> int:

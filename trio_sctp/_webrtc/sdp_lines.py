@@ -58,8 +58,6 @@ class MediaSection:
 class SessionLines:
     """A description, cut up."""
 
-    session_id: str = "0"
-    session_version: str = "0"
     attributes: Attributes = field(default_factory=Attributes)
     media: list[MediaSection] = field(default_factory=list)
 
@@ -96,10 +94,6 @@ def parse_lines(text: str) -> SessionLines:
             section = _parse_media(value)
             result.media.append(section)
             attributes = section.attributes
-        elif kind == "o" and not result.media:
-            words = value.split()
-            if len(words) == 6:
-                result.session_id, result.session_version = words[1], words[2]
     if len(result.media) > _MAX_SECTIONS:
         raise SdpError(f"{len(result.media)} media sections: {_MAX_SECTIONS} is the most")
     return result

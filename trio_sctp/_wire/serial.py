@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["MASK16", "MASK32", "unwrap16", "unwrap32"]
+__all__ = ["MASK16", "MASK32", "unwrap32"]
 
 MASK32: Final = 0xFFFFFFFF
 MASK16: Final = 0xFFFF
@@ -23,11 +23,3 @@ def unwrap32(wire: int, reference: int) -> int:
     small: that is a number from before the first one.
     """
     return reference + ((wire - reference + 0x80000000) & 0xFFFFFFFF) - 0x80000000
-
-
-def unwrap16(wire: int, reference: int) -> int:
-    """Return the int congruent to `wire` modulo 2**16 that is nearest to `reference`.
-
-    Of two equally near ones the lower is taken.
-    """
-    return reference + ((wire - reference + 0x8000) & 0xFFFF) - 0x8000
