@@ -39,7 +39,35 @@ _T_BIT: Final = 0x01
 
 
 @dataclass(frozen=True, slots=True)
-class Init:
+class _Initiation:
+    """The fields that INIT and INIT ACK have in common."""
+
+    type: ClassVar[int]
+    initiate_tag: int
+    a_rwnd: int
+    outbound_streams: int
+    inbound_streams: int
+    initial_tsn: int
+    parameters: tuple[Parameter, ...] = ()
+
+    def encode(self) -> bytes:
+        fixed = pack_fields(
+            _INIT,
+            self.initiate_tag,
+            self.a_rwnd,
+            self.outbound_streams,
+            self.inbound_streams,
+            self.initial_tsn,
+        )
+        return encode_chunk(self.type, 0, fixed + encode_parameters(self.parameters))
+
+    @classmethod
+    def decode(cls, flags: int, value: bytes) -> Self:
+        tag, a_rwnd, outbound, inbound, tsn = unpack_prefix(_INIT, value)
+        return cls(tag, a_rwnd, outbound, inbound, tsn, decode_parameters(value[16:]))
+
+
+class Init(_Initiation):
     """Initiation (INIT), RFC 9260 §3.3.2: the first message of the handshake.
 
     `outbound_streams` and `inbound_streams` are what the sender of the chunk wishes to send on and
@@ -47,68 +75,27 @@ class Init:
     decodes.
     """
 
-    type: ClassVar[int] = 1
-    initiate_tag: int
-    a_rwnd: int
-    outbound_streams: int
-    inbound_streams: int
-    initial_tsn: int
-    parameters: tuple[Parameter, ...] = ()
-
-    def encode(self) -> bytes:
-        return _encode_init(self)
-
-    @classmethod
-    def decode(cls, flags: int, value: bytes) -> Self:
-        tag, a_rwnd, outbound, inbound, tsn = unpack_prefix(_INIT, value)
-        return cls(tag, a_rwnd, outbound, inbound, tsn, decode_parameters(value[16:]))
+    __slots__ = ()
+    type = 1
 
 
-@dataclass(frozen=True, slots=True)
-class InitAck:
+class InitAck(_Initiation):
     """Initiation Acknowledgement (INIT ACK), RFC 9260 §3.3.3: the second message of the handshake.
 
     Its fields are those of INIT.  That a State Cookie is among the parameters is not checked here.
     """
 
-    type: ClassVar[int] = 2
-    initiate_tag: int
-    a_rwnd: int
-    outbound_streams: int
-    inbound_streams: int
-    initial_tsn: int
-    parameters: tuple[Parameter, ...] = ()
-
-    def encode(self) -> bytes:
-        return _encode_init(self)
-
-    @classmethod
-    def decode(cls, flags: int, value: bytes) -> Self:
-        tag, a_rwnd, outbound, inbound, tsn = unpack_prefix(_INIT, value)
-        return cls(tag, a_rwnd, outbound, inbound, tsn, decode_parameters(value[16:]))
-
-
-def _encode_init(chunk: Init | InitAck) -> bytes:
-    fixed = pack_fields(
-        _INIT,
-        chunk.initiate_tag,
-        chunk.a_rwnd,
-        chunk.outbound_streams,
-        chunk.inbound_streams,
-        chunk.initial_tsn,
-    )
-    return encode_chunk(chunk.type, 0, fixed + encode_parameters(chunk.parameters))
+    __slots__ = ()
+    type = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """Heartbeat Request (HEARTBEAT), RFC 9260 §3.3.5.
-
-    `value` is the body as it came, because the peer wants exactly that back.  `from_info` and
-    `info` make it and take it apart.
+class _Probe:
+    """`value` is the body as it came, because the peer wants exactly that back.  `from_info` and `info`
+    make it and take it apart.
     """
 
-    type: ClassVar[int] = 4
+    type: ClassVar[int]
     value: bytes
 
     @classmethod
@@ -119,7 +106,11 @@ class Heartbeat:
     @property
     def info(self) -> bytes | None:
         """The Heartbeat Info; None where the body is something else."""
-        return _heartbeat_info(self.value)
+        try:
+            tlvs = decode_tlvs(self.value)
+        except DecodeError:
+            return None
+        return tlvs[0][1] if tlvs and tlvs[0][0] == HeartbeatInfo.type else None
 
     def encode(self) -> bytes:
         return encode_chunk(self.type, 0, self.value)
@@ -129,37 +120,18 @@ class Heartbeat:
         return cls(value)
 
 
-@dataclass(frozen=True, slots=True)
-class HeartbeatAck:
+class Heartbeat(_Probe):
+    """Heartbeat Request (HEARTBEAT), RFC 9260 §3.3.5."""
+
+    __slots__ = ()
+    type = 4
+
+
+class HeartbeatAck(_Probe):
     """Heartbeat Acknowledgement (HEARTBEAT ACK), RFC 9260 §3.3.6: a HEARTBEAT's body, sent back."""
 
-    type: ClassVar[int] = 5
-    value: bytes
-
-    @classmethod
-    def from_info(cls, info: bytes) -> Self:
-        """Make the chunk around the given Heartbeat Info."""
-        return cls(HeartbeatInfo(info).encode())
-
-    @property
-    def info(self) -> bytes | None:
-        """The Heartbeat Info; None where the body is something else."""
-        return _heartbeat_info(self.value)
-
-    def encode(self) -> bytes:
-        return encode_chunk(self.type, 0, self.value)
-
-    @classmethod
-    def decode(cls, flags: int, value: bytes) -> Self:
-        return cls(value)
-
-
-def _heartbeat_info(value: bytes) -> bytes | None:
-    try:
-        tlvs = decode_tlvs(value)
-    except DecodeError:
-        return None
-    return tlvs[0][1] if tlvs and tlvs[0][0] == HeartbeatInfo.type else None
+    __slots__ = ()
+    type = 5
 
 
 @dataclass(frozen=True, slots=True)

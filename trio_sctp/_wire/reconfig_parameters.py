@@ -132,38 +132,31 @@ class ReConfigResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class AddOutgoingStreams:
+class _AddStreams:
+    type: ClassVar[int]
+    request_sn: int
+    new_streams: int
+
+    def encode(self) -> bytes:
+        return encode_tlv(
+            self.type, pack_fields(_ADD_STREAMS, self.request_sn, self.new_streams, 0)
+        )
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        request_sn, new_streams, _reserved = unpack_exact(_ADD_STREAMS, value)
+        return cls(request_sn, new_streams)
+
+
+class AddOutgoingStreams(_AddStreams):
     """Add Outgoing Streams Request, RFC 6525 §4.5: the sender wants more streams to send on."""
 
-    type: ClassVar[int] = 17
-    request_sn: int
-    new_streams: int
-
-    def encode(self) -> bytes:
-        return encode_tlv(
-            self.type, pack_fields(_ADD_STREAMS, self.request_sn, self.new_streams, 0)
-        )
-
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        request_sn, new_streams, _reserved = unpack_exact(_ADD_STREAMS, value)
-        return cls(request_sn, new_streams)
+    __slots__ = ()
+    type = 17
 
 
-@dataclass(frozen=True, slots=True)
-class AddIncomingStreams:
+class AddIncomingStreams(_AddStreams):
     """Add Incoming Streams Request, RFC 6525 §4.6: a wish that the peer adds streams to send on."""
 
-    type: ClassVar[int] = 18
-    request_sn: int
-    new_streams: int
-
-    def encode(self) -> bytes:
-        return encode_tlv(
-            self.type, pack_fields(_ADD_STREAMS, self.request_sn, self.new_streams, 0)
-        )
-
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        request_sn, new_streams, _reserved = unpack_exact(_ADD_STREAMS, value)
-        return cls(request_sn, new_streams)
+    __slots__ = ()
+    type = 18
