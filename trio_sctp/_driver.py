@@ -98,10 +98,12 @@ class Driver:
         """The program has sent a message.
 
         It leaves at once if nothing is on its way: a request should not wait for the sender's turn.
-        Otherwise the sender bundles it with what follows.
+        Otherwise the sender bundles it with what follows; where the windows are full, it will be
+        asked when the peer has made room.
         """
         if self._core.awaits_acknowledgement:
-            self.ring()
+            if not self._core.waits_for_peer:
+                self.ring()
         else:
             self._send_at_once(now)
 

@@ -74,8 +74,9 @@ class Sender:
     ) -> None:
         """The program sends messages."""
         for _ in range(count):
-            self.send_queue.add(OutgoingMessage(stream_id, 51, bytes(size), unordered))
-        self.queue.allow_burst()
+            message = OutgoingMessage(stream_id, 51, bytes(size), unordered)
+            self.send_queue.add(message)
+            self.queue.message_added(message)
 
     def pull_chunks(self, *, room: int | None = None) -> list[list[Data]]:
         """All packets that may go out now, as their DATA chunks."""

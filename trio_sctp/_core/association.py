@@ -134,7 +134,7 @@ class Association(StateMachine):
         self._send_buffer_used = True
         self.counters.messages_sent += 1
         if tcb is not None:
-            tcb.retransmission_queue.allow_burst()
+            tcb.retransmission_queue.message_added(message)
 
     def _add_with_policy(
         self, message: OutgoingMessage, options: SendOptions | None, context: object, since: float
@@ -441,6 +441,14 @@ class Association(StateMachine):
     def awaits_acknowledgement(self) -> bool:
         """Whether data is on its way that the peer has not acknowledged."""
         return self.tcb is not None and self.tcb.retransmission_queue.outstanding_count > 0
+
+    @property
+    def waits_for_peer(self) -> bool:
+        """Nothing can be sent until the peer is heard of or a timer expires, whatever `send` adds.
+
+        Not so what it adds to a stream that has nothing else waiting: that is to be tried.
+        """
+        return self.tcb is not None and self.tcb.retransmission_queue.is_stuck
 
     @property
     def total_unsent_bytes(self) -> int:

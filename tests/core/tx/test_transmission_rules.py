@@ -282,3 +282,41 @@ def test_6_1_at_most_65535_ordered_messages_of_a_stream_in_the_window() -> None:
     a.sack(1)  # the first message of stream 1
     assert len(queue.chunks_to_send(a.room, a.now)) == 1
     assert queue.chunks_to_send(a.room, a.now) == []
+
+
+# -- who need not look -------------------------------------------------------------------------------
+
+
+def is_stuck(a: Sender) -> bool:
+    return a.queue.is_stuck
+
+
+def test_what_is_added_behind_what_waits_for_a_window_need_not_be_looked_at() -> None:
+    a = Sender(cwnd=4 * PMDCS)
+    a.send(FULL, count=6)
+    assert not is_stuck(a)
+    assert len(a.pull()) == 4
+    assert is_stuck(a)
+    a.send(FULL)
+    assert is_stuck(a)
+    assert a.pull() == []
+    a.sack(2)
+    assert a.pull() != [], "whoever hears of the peer looks"
+
+
+def test_a_short_message_of_a_quiet_stream_is_to_be_looked_at() -> None:
+    a = Sender(cwnd=4 * PMDCS)
+    a.send(FULL, count=6)
+    a.pull()
+    a.send(10, stream_id=1)
+    assert not is_stuck(a)
+    assert a.pull() == [[5]], "§6.1 B: it uses the packet by which cwnd may be exceeded"
+
+
+def test_what_waits_for_a_burst_to_be_allowed_is_let_out_by_the_next_message() -> None:
+    a = Sender(cwnd=100 * PMDCS, max_burst=4)
+    a.send(FULL, count=10)
+    assert len(a.pull()) == 4
+    assert not is_stuck(a)
+    a.send(FULL)
+    assert len(a.pull()) == 4

@@ -65,6 +65,7 @@ class Transmission:
         "_spares_until",
         "_window_probe",
         "congestion",
+        "is_stuck",
         "pacer",
         "peer_rwnd",
         "recovery",
@@ -99,6 +100,8 @@ class Transmission:
         self.pacer = Pacer()
         self.shutdown_pending = False
         self.retransmitted_chunks = 0
+        self.is_stuck = False
+        """What waits has to wait for the peer, or for a timer: more behind it changes nothing."""
         self._window_probe = ZeroWindowProbe()
         self._burst_limit = 0
         self._burst_is_over = True
@@ -123,6 +126,14 @@ class Transmission:
         if self._burst_is_over or limit > self._burst_limit:
             self._burst_limit = limit
             self._burst_is_over = False
+
+    def message_added(self, message: OutgoingMessage) -> None:
+        """The program wants a message sent, which is in the send queue now."""
+        if self.is_stuck:
+            if not self._send_queue.is_single(message):
+                return
+            self.is_stuck = False  # it may not have to wait for the window
+        self.allow_burst()
 
     def set_path_mtu(self, path_mtu: int) -> None:
         """Packets have another size from now on; chunks that exist keep theirs (§6.9)."""
@@ -175,6 +186,10 @@ class Transmission:
         self._cwnd_was_full = data.flight_size + spare >= congestion.cwnd or (
             self._one_packet_only and (data.marked_count or queue.unsent_bytes) > 0
         )
+        if chunks or not queue.unsent_bytes or not flight_size:
+            self.is_stuck = False
+        else:
+            self.is_stuck = full or flight_size < self._burst_limit
         all_is_sent = not (queue.unsent_bytes or data.marked_count)
         if all_is_sent or not chunks:
             self._burst_is_over = True
