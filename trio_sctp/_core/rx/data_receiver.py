@@ -134,22 +134,28 @@ class DataReceiver:
         return None if problem is None else _violation(problem)
 
     def receive_middle(self, packet: bytes) -> bool:
-        """Take a packet that only carries on in the middle of a message, with the TSN that is next.
+        """Take a packet that only carries on in the middle of a message, with the next new TSN.
 
-        Most packets of a long message are such.  They say nothing else, so they need not become
-        chunks first.  False if this is another one, to be treated as any packet.
+        Most packets of a long message are such, also while something before them is missing.  They
+        say nothing else, so they need not become chunks first.  False if this is another one, to be
+        treated as any packet.
         """
         tracker, queue = self._tracker, self._queue
-        tsn = tracker.cumulative_tsn_ack + 1
+        above = tracker.above
+        tsn = tracker.cumulative_tsn_ack + 1 + len(above)
         if (
             len(packet) < _SHORTEST_MIDDLE
             or _unpack_tsn(packet, _TSN_AT)[0] != tsn & MASK32
-            or tracker.above
+            or len(above) >= MAX_TSNS_AHEAD
             or queue.charge >= self._config.a_rwnd
             or not queue.add_middle(packet, tsn)
         ):
             return False
-        tracker.cumulative_tsn_ack = tsn
+        if above:
+            above.append(1)
+            self._sack_now = True  # §6.7: there is a gap
+        else:
+            tracker.cumulative_tsn_ack = tsn
         self._packets_unacknowledged += 1
         return True
 

@@ -283,7 +283,7 @@ class Transmission:
         sent while both windows are wide open: what it looks at for each packet is the same for all
         of these.  Where anything differs they end, and `chunks_to_send` goes on.
         """
-        data, queue = self._data, self._send_queue
+        data, queue, quota = self._data, self._send_queue, self.recovery.quota
         wires: list[bytes] = []
         length = room & ~3  # chunks are padded
         size = length - queue.header_size
@@ -292,13 +292,14 @@ class Transmission:
             or self._one_packet_only
             or self._abandonment.forward_tsn.due
             or self.shutdown_pending
-            or self.recovery.quota is not None
             or self.congestion.watches_packets
             or now < self._spares_until
             or size <= 0
         ):
             return wires
         window = min(self.congestion.cwnd, self._burst_limit) - data.flight_size
+        if quota is not None and quota < window:
+            window = quota
         # the chunk that uses up a window is not one of these: it asks for a SACK at once
         limit = min(limit, (window - 1) // length, (self.peer_rwnd - self._pmdcs) // size)
         for message, payload in queue.take_middles(size, limit):
@@ -312,6 +313,8 @@ class Transmission:
             data.add(wire, size, message, now)
             wires.append(wire)
         self.peer_rwnd -= size * len(wires)
+        if quota is not None and wires:
+            self._sent(length * len(wires), now)
         return wires
 
     def _may_probe(self, bundled: bool, now: float) -> bool:
