@@ -140,6 +140,12 @@ def _init(limit: int, parameter: p.Parameter, size: int, numbers: _Numbers) -> b
     return c.Init(5, 10_000, 1, 1, 1, (parameter,) * count).encode()
 
 
+def _again(chunk: Callable[[int, _Numbers], bytes], size: int, numbers: _Numbers) -> bytes:
+    """As many as there is room for of a chunk that is as dear as one can be."""
+    encoded = chunk(size, numbers)
+    return encoded * ((size - _HEADER) // len(encoded))
+
+
 _UNKNOWN = p.UnknownParameter(0xC001, b"")
 _ANY = 1 << 20
 
@@ -176,6 +182,10 @@ WORST_PACKETS: dict[str, Callable[[int, _Numbers], bytes]] = {
     "FORWARD TSN": partial(_forward_tsn, _ANY),
     "FORWARD TSN with the most streams": partial(_forward_tsn, 1024),
     "FORWARD TSNs": _forward_tsns,
+    "FORWARD TSNs with the most streams": partial(_again, partial(_forward_tsn, 1020)),
+    "SACKs with gaps": partial(_again, lambda size, n: _sack(1, min(size, 4000), n)),
+    "ERRORs with the most causes": partial(_again, partial(_causes, 128)),
+    "RE-CONFIGs with unknown parameters": partial(_again, partial(_parameters, 128, _UNKNOWN)),
     "ERROR with causes": partial(_causes, _ANY),
     "ERROR with the most causes": partial(_causes, 128),
     "ERRORs": lambda size, n: _repeated(c.Error(()), size, n),

@@ -11,16 +11,20 @@ from trio_sctp._wire.chunks import (
     CookieAck,
     Data,
     EncodableChunk,
+    Error,
+    ForwardTsn,
     Heartbeat,
     IData,
     Init,
     MalformedChunk,
+    ReConfig,
     Sack,
     ShutdownAck,
     UnknownChunk,
     encode_data,
 )
 from trio_sctp._wire.crc32c import crc32c
+from trio_sctp._wire.error_causes import UnrecognizedChunkType
 from trio_sctp._wire.packet import (
     COMMON_HEADER_SIZE,
     MAX_CHUNKS,
@@ -29,6 +33,7 @@ from trio_sctp._wire.packet import (
     decode_header,
     encode_packet,
 )
+from trio_sctp._wire.parameters import UnknownParameter
 from trio_sctp._wire.tlv import DecodeError
 
 HELLO = encode_data(BEGINNING | ENDING, 1, 2, 3, 51, b"hello")
@@ -217,3 +222,32 @@ def test_a_packet_full_of_the_smallest_chunks() -> None:
     assert read == [CookieAck()] * MAX_CHUNKS
     assert isinstance(rest, MalformedChunk)
     assert str(MAX_CHUNKS) in rest.reason
+
+
+def test_the_lists_of_a_packet_have_a_bound_together() -> None:
+    """Each of these chunks is read if it is alone; the second full one costs a packet too much."""
+    full_lists: tuple[EncodableChunk, ...] = (
+        ForwardTsn(7, [(i, 1) for i in range(1024)]),
+        ReConfig((UnknownParameter(0xC001, b""),) * 128),
+        Error((UnrecognizedChunkType(b""),) * 128),
+    )
+    for full in full_lists:
+        chunk, after = full.encode(), CookieAck().encode()
+        assert len(decode_chunks(packet_of(chunk + after))) == 2
+        *read, rest = decode_chunks(packet_of(2 * chunk + after))
+        assert [one.type for one in read] == [full.type]
+        assert isinstance(rest, MalformedChunk)
+        assert "lists" in rest.reason
+
+
+def test_what_a_packet_of_9000_bytes_has_room_for_is_read() -> None:
+    """A long SACK, what is given up, an answer, and the data behind it."""
+    chunks: list[EncodableChunk] = [
+        Sack(5, 6, [(2 * i, 2 * i) for i in range(1, 900)]),
+        ForwardTsn(7, [(i, 1) for i in range(600)]),
+        ReConfig((UnknownParameter(0xC001, b"x"),) * 2),
+    ]
+    body = b"".join(each.encode() for each in chunks) + HELLO
+    *read, data = decode_chunks(packet_of(body))
+    assert [type(each) for each in read] == [Sack, ForwardTsn, ReConfig]
+    assert isinstance(data, Data)

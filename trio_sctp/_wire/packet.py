@@ -11,15 +11,30 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final
 
-from .chunks import Chunk, Data, IData, MalformedChunk, Sack, decode_chunk
+from .chunks import (
+    Abort,
+    Chunk,
+    Data,
+    Error,
+    ForwardTsn,
+    IData,
+    IForwardTsn,
+    Init,
+    InitAck,
+    MalformedChunk,
+    ReConfig,
+    Sack,
+    decode_chunk,
+)
 from .crc32c import crc32c, extend_crc32c
 from .data_chunks import DATA_LAYOUT, FRAGMENT_FLAGS, I_DATA_LAYOUT, SACK_LAYOUT
-from .tlv import DecodeError
+from .tlv import MAX_TLVS, DecodeError
 
 __all__ = [
     "COMMON_HEADER_SIZE",
     "MAX_CHUNKS",
     "MAX_CONTROL_OFFSET",
+    "MAX_LISTED",
     "checksum_follows",
     "checksum_ok",
     "decode_chunks",
@@ -34,8 +49,13 @@ MAX_CHUNKS: Final = 128
 Ethernet has room for 73 DATA chunks."""
 MAX_CONTROL_OFFSET: Final = 16_384
 """No control chunk is read that begins behind this: DATA comes last in a packet (RFC 9260 §6.10)."""
+MAX_LISTED: Final = 1152
+"""Entries that the lists of a packet's control chunks may have together, counted by what they cost: an
+entry of a SACK is a half, a parameter or an error cause `_TLV_COST`.  Each chunk alone may be full."""
 COMMON_HEADER_SIZE: Final = 12
 """Bytes of a packet before its first chunk."""
+
+_TLV_COST: Final = MAX_LISTED // MAX_TLVS
 
 _NO_CHECKSUM: Final = b"\0\0\0\0"
 
@@ -48,6 +68,10 @@ _unpack_data = DATA_LAYOUT.unpack_from
 _unpack_i_data = I_DATA_LAYOUT.unpack_from
 _unpack_sack = SACK_LAYOUT.unpack_from
 _unpack_chunk_header = Struct(">BBH").unpack_from
+_TOO_MUCH_LISTED: Final = "too much in the lists of a packet"
+_WITH_LISTS: Final = frozenset(
+    chunk.type for chunk in (Abort, Error, ForwardTsn, IForwardTsn, Init, InitAck, ReConfig, Sack)
+)
 _READ: Final = range(MAX_CHUNKS)
 _new_data = Data.__new__
 _new_i_data = IData.__new__
@@ -128,11 +152,11 @@ def decode_chunks(packet: bytes) -> list[Chunk]:
     """Decode the chunks of a packet, in order; never raises, whatever the bytes are.
 
     A malformed chunk gives a MalformedChunk, which is the last of the list, as does what goes
-    beyond MAX_CHUNKS or MAX_CONTROL_OFFSET.  The padding of the last chunk may be missing.
+    beyond MAX_CHUNKS, MAX_CONTROL_OFFSET or MAX_LISTED.  The padding of the last chunk may be missing.
     Well-formed DATA and I-DATA, and a SACK without lists, are read here, everything else by its class.
     """
     chunks: list[Chunk] = []
-    offset, end = 12, len(packet)
+    offset, end, listed = 12, len(packet), 0
     for _ in _READ:
         if offset >= end:
             return chunks
@@ -177,7 +201,11 @@ def decode_chunks(packet: bytes) -> list[Chunk]:
                 chunks.append(Sack(cumulative_tsn_ack, a_rwnd))
                 offset += 16
                 continue
-        chunk, offset = _decode_any(packet, offset, end)
+        chunk, offset = _decode_any(packet, offset, end, listed)
+        if kind in _WITH_LISTS:
+            listed += _listed(chunk)
+            if listed > MAX_LISTED:
+                chunk, offset = MalformedChunk(kind, 0, _TOO_MUCH_LISTED), end
         chunks.append(chunk)
     if offset < end:
         reason = f"more than {MAX_CHUNKS} chunks in a packet"
@@ -185,7 +213,20 @@ def decode_chunks(packet: bytes) -> list[Chunk]:
     return chunks
 
 
-def _decode_any(packet: bytes, offset: int, end: int) -> tuple[Chunk, int]:
+def _listed(chunk: Chunk) -> int:
+    """What the lists of a chunk take of MAX_LISTED."""
+    if isinstance(chunk, Sack):
+        return (len(chunk.gap_ack_blocks) + len(chunk.duplicate_tsns)) // 2
+    if isinstance(chunk, ForwardTsn | IForwardTsn):
+        return len(chunk.streams)
+    if isinstance(chunk, ReConfig | Init | InitAck):
+        return _TLV_COST * len(chunk.parameters)
+    if isinstance(chunk, Error | Abort):
+        return _TLV_COST * len(chunk.causes)
+    return 0
+
+
+def _decode_any(packet: bytes, offset: int, end: int, listed: int) -> tuple[Chunk, int]:
     """Decode the chunk at `offset`; also return where the next one starts, or `end`."""
     if end - offset < 4:
         return MalformedChunk(0, 0, "a chunk header is cut short", packet[offset:]), end
@@ -194,6 +235,8 @@ def _decode_any(packet: bytes, offset: int, end: int) -> tuple[Chunk, int]:
         return MalformedChunk(
             kind, flags, f"a control chunk behind {MAX_CONTROL_OFFSET} bytes"
         ), end
+    if listed and kind in _WITH_LISTS and listed + length // 8 > MAX_LISTED:
+        return MalformedChunk(kind, flags, _TOO_MUCH_LISTED), end  # no need to decode it
     value = packet[offset + 4 : offset + length]
     if length < 4:
         return MalformedChunk(kind, flags, f"chunk length {length}", packet[offset + 4 :]), end
