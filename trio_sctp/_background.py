@@ -9,7 +9,7 @@ from typing import Any, final
 
 import trio
 
-__all__ = ["BackgroundNursery"]
+__all__ = ["BackgroundNursery", "leave_nursery"]
 
 
 @final
@@ -43,15 +43,26 @@ class BackgroundNursery(AbstractAsyncContextManager["BackgroundNursery"]):
         traceback: TracebackType | None,
     ) -> None:
         self._nursery.cancel_scope.cancel()
-        try:
-            if self._crashed:  # what the block raises may be this nursery's own cancellation
-                await self._manager.__aexit__(kind, error, traceback)
-            else:
-                self._nursery.cancel_scope.shield = True  # what leaves is what the block raised
-                await self._manager.__aexit__(None, None, None)
-            return
-        except BaseException as caught:
-            crash: BaseException = caught
-        while isinstance(crash, BaseExceptionGroup) and len(crash.exceptions) == 1:
-            crash = crash.exceptions[0]
-        raise crash
+        if self._crashed:  # what the block raises may be this nursery's own cancellation
+            await leave_nursery(self._manager, error)
+        else:
+            self._nursery.cancel_scope.shield = True  # what leaves is what the block raised
+            await leave_nursery(self._manager, None)
+
+
+async def leave_nursery(
+    manager: AbstractAsyncContextManager[trio.Nursery], error: BaseException | None
+) -> None:
+    """Leave a nursery by an exception, or normally; a crash comes out alone, and not in a group."""
+    crash: BaseException
+    try:
+        if error is None:
+            await manager.__aexit__(None, None, None)
+        else:
+            await manager.__aexit__(type(error), error, error.__traceback__)
+        return
+    except BaseException as caught:
+        crash = caught
+    while isinstance(crash, BaseExceptionGroup) and len(crash.exceptions) == 1:
+        crash = crash.exceptions[0]
+    raise crash

@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NoReturn, TypeAlias, final
+from typing import Final, NoReturn, final
 
 import trio
 from trio.lowlevel import enable_ki_protection
@@ -38,6 +38,7 @@ from ._open_association import (
     AssociationManager,
     make_association,
 )
+from ._serve import DEFAULT_MAX_ASSOCIATIONS, Handler
 from ._transport import plain_address
 from ._udp_address import Address
 from ._udp_socket import UDPSocket
@@ -47,15 +48,12 @@ from ._webrtc.dtls_cookie import ClientHelloPrefix, CookieGate
 
 __all__ = ["DtlsEndpoint", "DtlsServerStatistics", "serve_dtls"]
 
-DEFAULT_MAX_ASSOCIATIONS: Final = 10_000
 DEFAULT_MAX_HALF_OPEN: Final = 1000
 SETUP_TIMEOUT: Final = 60.0
 """Seconds from the end of the DTLS handshake in which there has to be an association."""
 _HANDSHAKE_RECORD: Final = 22
 
 LOGGER = logging.getLogger("trio_sctp.serve_dtls")
-
-Handler: TypeAlias = Callable[[Association], Awaitable[object]]
 
 
 async def serve_dtls(

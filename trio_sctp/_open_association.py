@@ -15,6 +15,7 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ._association import Association
+from ._background import leave_nursery
 from ._capture import CaptureTarget, PacketCapture, capture_of, finish_capture
 from ._core.association import Association as CoreAssociation
 from ._core.config import Config
@@ -101,27 +102,14 @@ class AssociationManager(AbstractAsyncContextManager[Association]):
                 leaving = caught
         await association._stop()
         try:
-            await self._leave_nursery(leaving)
+            # after a crash a Cancelled belongs to this nursery
+            crashed = association._driver.crashed
+            await leave_nursery(self._nursery_manager, leaving if crashed else None)
         finally:
             await association._driver.close_transport()
             await finish_capture(*self._capture)
         if leaving is not error and leaving is not None:
             raise leaving
-
-    async def _leave_nursery(self, leaving: BaseException | None) -> None:
-        crash: BaseException
-        try:
-            if self._association._driver.crashed and leaving is not None:
-                # If it is a Cancelled, then it belongs to this nursery.
-                await self._nursery_manager.__aexit__(type(leaving), leaving, leaving.__traceback__)
-            else:
-                await self._nursery_manager.__aexit__(None, None, None)
-            return
-        except BaseException as caught:
-            crash = caught
-        while isinstance(crash, BaseExceptionGroup) and len(crash.exceptions) == 1:
-            crash = crash.exceptions[0]
-        raise crash
 
 
 def open_association(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Final, NoReturn, final
 
@@ -55,6 +55,8 @@ DEFAULT_RTC_CONFIG: Final = Config(
 )
 """As for DTLS, and with the shorter time-outs that WebRTC stacks use.  How long a peer may be silent
 is left to ICE's consent (RFC 7675): after a shorter interruption packets should soon flow again."""
+DEFAULT_MAX_PEERS: Final = 10_000
+DEFAULT_MAX_HALF_OPEN: Final = 1000
 DEFAULT_MAX_DATAGRAM_SIZE: Final = 1500 - IPV4_OVERHEAD
 """What Ethernet carries.  Stacks there are read DTLS into buffers of fixed size, the smallest (aiortc)
 1500 bytes, Chromium 2048: a longer packet reaches SCTP in pieces, each in the place of a later one."""
@@ -74,20 +76,20 @@ class TooManyPeersError(RuntimeError):
 class RtcOptions:
     """What the peers of an endpoint have in common; see `open_rtc_endpoint`."""
 
-    lite: bool = False
-    stun_servers: Sequence[Address] = ()
-    public_hosts: Sequence[str] = ()
-    ice: IceConfig = field(default_factory=IceConfig)
-    config: Config = DEFAULT_RTC_CONFIG
-    data_channels: bool = True
-    plain_messages: bool | None = None
-    snap: bool = False
-    max_peers: int = 10_000
-    max_half_open: int = 1000
-    max_datagram_size: int = DEFAULT_MAX_DATAGRAM_SIZE
-    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT
-    capture: PacketCapture | None = None
-    rng: Random = ENTROPY
+    lite: bool
+    stun_servers: Sequence[Address]
+    public_hosts: Sequence[str]
+    ice: IceConfig
+    config: Config
+    data_channels: bool
+    plain_messages: bool | None
+    snap: bool
+    max_peers: int
+    max_half_open: int
+    max_datagram_size: int
+    shutdown_timeout: float
+    capture: PacketCapture | None
+    rng: Random
 
 
 @dataclass(slots=True)
@@ -116,8 +118,8 @@ async def open_rtc_endpoint(
     data_channels: bool = True,
     plain_messages: bool | None = None,
     snap: bool = False,
-    max_peers: int = 10_000,
-    max_half_open: int = 1000,
+    max_peers: int = DEFAULT_MAX_PEERS,
+    max_half_open: int = DEFAULT_MAX_HALF_OPEN,
     max_datagram_size: int = DEFAULT_MAX_DATAGRAM_SIZE,
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
     capture: CaptureTarget | None = None,
@@ -158,25 +160,25 @@ async def open_rtc_endpoint(
             f"it must be from {_LEAST_DATAGRAM_SIZE} to {MAX_UDP_PAYLOAD}"
         )
     servers = await resolve_servers(stun_servers)
-    options = RtcOptions(
-        lite=lite,
-        stun_servers=servers,
-        public_hosts=tuple(public_hosts),
-        ice=ice or IceConfig(),
-        config=config,
-        data_channels=data_channels,
-        plain_messages=plain_messages,
-        snap=snap,
-        max_peers=max_peers,
-        max_half_open=max_half_open,
-        max_datagram_size=max_datagram_size,
-        shutdown_timeout=shutdown_timeout,
-        rng=ENTROPY if rng is None else rng,
-    )
     sockets = await RtcSockets.bind(port, host, dont_fragment=config.path_mtu_discovery)
     try:
         async with captured(capture) as opened, BackgroundNursery() as nursery:
-            options = replace(options, capture=opened)
+            options = RtcOptions(
+                lite=lite,
+                stun_servers=servers,
+                public_hosts=tuple(public_hosts),
+                ice=ice or IceConfig(),
+                config=config,
+                data_channels=data_channels,
+                plain_messages=plain_messages,
+                snap=snap,
+                max_peers=max_peers,
+                max_half_open=max_half_open,
+                max_datagram_size=max_datagram_size,
+                shutdown_timeout=shutdown_timeout,
+                capture=opened,
+                rng=ENTROPY if rng is None else rng,
+            )
             endpoint = RtcEndpoint(sockets, nursery, certificate or Certificate.generate(), options)
             endpoint._start()
             try:

@@ -7,9 +7,9 @@ The program does the signalling, over whatever it has, and gives the offers that
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from random import Random
-from typing import Final, NoReturn, TypeAlias, final
+from typing import Final, NoReturn, final
 
 import trio
 
@@ -20,12 +20,15 @@ from ._errors import HandshakeFailed, comes_from
 from ._open_association import DEFAULT_SHUTDOWN_TIMEOUT
 from ._rtc import (
     DEFAULT_MAX_DATAGRAM_SIZE,
+    DEFAULT_MAX_HALF_OPEN,
+    DEFAULT_MAX_PEERS,
     DEFAULT_RTC_CONFIG,
     RtcEndpoint,
     RtcStatistics,
     open_rtc_endpoint,
 )
 from ._rtc_peer import RtcPeer
+from ._serve import Handler
 from ._webrtc.certificate import Certificate
 from ._webrtc.ice_common import IceConfig
 from ._webrtc.stun import Address
@@ -36,8 +39,6 @@ OFFER_LIFETIME: Final = 120.0
 """Seconds within which an offer of ours has to be answered and lead to a connection."""
 
 LOGGER = logging.getLogger("trio_sctp.serve_rtc")
-
-Handler: TypeAlias = Callable[[Association], Awaitable[object]]
 
 
 async def serve_rtc(
@@ -54,8 +55,8 @@ async def serve_rtc(
     data_channels: bool = True,
     plain_messages: bool | None = None,
     snap: bool = False,
-    max_peers: int = 10_000,
-    max_half_open: int = 1000,
+    max_peers: int = DEFAULT_MAX_PEERS,
+    max_half_open: int = DEFAULT_MAX_HALF_OPEN,
     max_datagram_size: int = DEFAULT_MAX_DATAGRAM_SIZE,
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
     capture: CaptureTarget | None = None,

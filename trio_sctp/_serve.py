@@ -32,7 +32,7 @@ from ._transport import DatagramTransport, plain_address
 from ._udp_address import Address
 from ._udp_socket import UDPSocket
 
-__all__ = ["DEFAULT_MAX_ASSOCIATIONS", "UdpEndpoint", "serve_udp"]
+__all__ = ["DEFAULT_MAX_ASSOCIATIONS", "Handler", "UdpEndpoint", "serve_udp"]
 
 DEFAULT_MAX_ASSOCIATIONS: Final = 10_000
 BATCHES_KEPT: Final = 16
@@ -41,6 +41,7 @@ BATCHES_KEPT: Final = 16
 LOGGER = logging.getLogger("trio_sctp.serve_udp")
 
 Handler: TypeAlias = Callable[[Association], Awaitable[object]]
+"""What a server runs for each association."""
 
 
 async def serve_udp(
