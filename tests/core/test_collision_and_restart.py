@@ -16,6 +16,7 @@ from tests.support.association_pair import (
     Pair,
     check_association,
     established_pair,
+    lose_only,
     packet_to,
     pair_in_state,
 )
@@ -155,13 +156,7 @@ def test_every_single_loss_in_a_collision() -> None:
     """Field note: simultaneous INIT hangs."""
     for lost in range(8):
         pair = Pair()
-        sent: list[Packet] = []
-
-        def lose(packet: Packet, sent: list[Packet] = sent, lost: int = lost) -> bool:
-            sent.append(packet)
-            return len(sent) == lost + 1
-
-        pair.lose = lose
+        pair.lose = lose_only(lost)
         for end in (pair.a, pair.z):
             end.association.connect(now=0.0)
         pair.run_until(
@@ -329,11 +324,7 @@ def test_action_d_duplicate_cookie_is_acknowledged_again(state: State) -> None:
     """§5.2.4 D: COOKIE ACK in whatever state, and nothing else changes."""
     pair = Pair()
     pair.z.association.connect(now=0.0)  # so that A has made the cookie
-    pair.pull()
-    pair.deliver()
-    pair.pull()
-    pair.deliver()
-    (echo,) = pair.pull()
+    echo = pair.pull_cookie_echo()
     pair.run()
     a, z = pair.a.association, pair.z.association
     if state is State.SHUTDOWN_PENDING:
@@ -538,11 +529,7 @@ def test_restart_in_shutdown_ack_sent_sets_nothing_up() -> None:
     pair = established_pair()
     old_z = pair.z
     reborn(pair)
-    pair.pull()
-    pair.deliver()
-    pair.pull()
-    pair.deliver()  # INIT ACK: Z is COOKIE-ECHOED
-    (echo,) = pair.pull()
+    echo = pair.pull_cookie_echo()
     pair.transit.clear()
     # small answers to an earlier packet must not count
     pair.a.receive(c.Heartbeat.from_info(bytes(1100)), now=0.0)
@@ -588,11 +575,7 @@ def test_old_cookie_after_a_restart_is_discarded() -> None:
     """A replay of the COOKIE ECHO that began the old association (case C of §5.2)."""
     pair = Pair()
     pair.z.association.connect(now=0.0)
-    pair.pull()
-    pair.deliver()
-    pair.pull()
-    pair.deliver()
-    (old_echo,) = pair.pull()
+    old_echo = pair.pull_cookie_echo()
     pair.run()
     reborn(pair).run()
     state_before = pair.a.association.tcb
@@ -605,11 +588,7 @@ def test_old_cookie_after_a_restart_is_discarded() -> None:
 def test_replayed_restart_cookie_is_only_a_duplicate() -> None:
     pair = established_pair()
     reborn(pair)
-    pair.pull()
-    pair.deliver()
-    pair.pull()
-    pair.deliver()
-    (echo,) = pair.pull()
+    echo = pair.pull_cookie_echo()
     pair.run()
     pair.a.events.clear()
     tcb = pair.a.association.tcb

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 
-from tests.support.association_pair import Packet, Pair, established_pair, pair_in_state
+from tests.support.association_pair import Packet, Pair, established_pair, lose_first, pair_in_state
 from trio_sctp._core.config import Config
 from trio_sctp._core.errors import LocalProtocolError
 from trio_sctp._core.events import AssociationUp, CloseReason, PeerError
@@ -19,20 +18,6 @@ from trio_sctp._wire.error_causes import (
     UserInitiatedAbort,
 )
 from trio_sctp._wire.parameters import StateCookie
-
-
-def lose_first(*names: str) -> Callable[[Packet], bool]:
-    """Lose the first packet that begins with each of the chunks named."""
-    left = list(names)
-
-    def lose(packet: Packet) -> bool:
-        name = packet.names.split(", ")[0]
-        if name not in left:
-            return False
-        left.remove(name)
-        return True
-
-    return lose
 
 
 def up(pair: Pair) -> bool:
@@ -390,11 +375,7 @@ def test_data_that_overtakes_cookie_ack_is_discarded() -> None:
     """§6: DATA in COOKIE-ECHOED is not taken, and comes again."""
     pair = Pair()
     pair.a.association.connect(now=0.0)
-    pair.pull()
-    pair.deliver()
-    pair.pull()
-    pair.deliver()
-    pair.pull()
+    pair.pull_cookie_echo()
     pair.deliver()  # Z is ESTABLISHED
     pair.pull()
     pair.z.association.send(0, b"overtakes", now=0.0)
@@ -411,11 +392,7 @@ def test_sack_in_cookie_echoed_is_processed() -> None:
     pair = Pair()
     pair.send(b"early")
     pair.a.association.connect(now=0.0)
-    pair.pull()
-    pair.deliver()
-    pair.pull()
-    pair.deliver()
-    (cookie_echo,) = pair.pull()
+    cookie_echo = pair.pull_cookie_echo()
     sack = c.Sack(cookie_echo.chunk(c.Data).tsn, 100_000)
     pair.a.receive(sack, now=0.0)
     assert pair.a.state is State.COOKIE_ECHOED

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from tests.support.association_pair import End, Packet, Pair, established_pair
+from tests.support.association_pair import End, Packet, Pair, established_pair, lose_only
 from trio_sctp._core.association import Association
 from trio_sctp._core.capabilities import Capabilities
 from trio_sctp._core.config import Config
@@ -459,14 +459,7 @@ def test_a_reset_sets_both_counters_to_0() -> None:
 def test_a_reset_while_another_stream_is_in_the_midst_of_a_message(index: int) -> None:
     """The reset waits for its own stream only, and any packet may be lost."""
     pair = interleaving_pair()
-    count = 0
-
-    def lose(packet: Packet) -> bool:
-        nonlocal count
-        count += 1
-        return count == index + 1
-
-    pair.lose = lose
+    pair.lose = lose_only(index)
     pair.send(large(1, 12), 1)
     pair.send(large(2, 2), 2)
     pair.a.association.reset_streams([2], now=pair.now)
@@ -527,13 +520,9 @@ def test_what_went_with_the_cookie_is_sent_as_data_if_the_peer_turns_out_to_be_a
         pair.send(b"u%d" % n, 0, unordered=True)
     pair.send(b"last", 0)
     pair.a.association.connect(now=0.0)
-    pair.pull()
-    pair.deliver()  # A -> INIT -> Z
-    pair.pull()
-    pair.deliver()  # Z -> INIT ACK -> A
-    sent = pair.pull()
+    echo = pair.pull_cookie_echo()
     # A -> COOKIE ECHO, I-DATA -> lost, and Z with it
-    assert sent[0].names.startswith("COOKIE ECHO, I-DATA")
+    assert echo.names.startswith("COOKIE ECHO, I-DATA")
     pair.transit.clear()
     z = pair.z = End("Z", Config(interleaving=False), Random("another"))
     # Z -> INIT -> A -> INIT ACK -> Z -> COOKIE ECHO -> A

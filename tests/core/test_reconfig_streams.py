@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.association_pair import End, Pair, established_pair, pair_in_state
+from tests.support.association_pair import End, Pair, established_pair, lose_only, pair_in_state
 from trio_sctp._core.association import State
 from trio_sctp._core.errors import LocalProtocolError
 from trio_sctp._core.events import AssociationClosed, AssociationReset, StreamsChanged
@@ -304,14 +304,7 @@ def test_wishes_of_both_ends_for_the_same_cross() -> None:
 @pytest.mark.parametrize("lost", range(4))
 def test_any_loss_is_made_good(verb: str, lost: int) -> None:
     pair = pair_with_streams()
-    sent = 0
-
-    def lose(packet: object) -> bool:
-        nonlocal sent
-        sent += 1
-        return sent == lost + 1
-
-    pair.lose = lose
+    pair.lose = lose_only(lost)
     getattr(pair.a.association, verb)(3, now=pair.now)
     pair.run_for(10.0)
     outgoing = verb == "add_outgoing_streams"

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.association_pair import End, Packet, Pair, established_pair, pair_in_state
+from tests.support.association_pair import (
+    End,
+    Packet,
+    Pair,
+    established_pair,
+    lose_only,
+    pair_in_state,
+)
 from trio_sctp._core.association import State
 from trio_sctp._core.errors import LocalProtocolError
 from trio_sctp._core.events import (
@@ -444,14 +451,7 @@ def test_unread_data_does_not_matter() -> None:
 @pytest.mark.parametrize("busy", [False, True])
 def test_any_loss_is_made_good(lost: int, busy: bool) -> None:
     pair = used_pair()
-    sent = -1
-
-    def lose(packet: Packet) -> bool:
-        nonlocal sent
-        sent += 1
-        return sent == lost
-
-    pair.lose = lose
+    pair.lose = lose_only(lost)
     if busy:
         send(pair, pair.z, *[bytes(5000)] * 3)
     pair.a.association.reset_association(now=pair.now)
@@ -764,18 +764,11 @@ def test_messages_whose_lifetime_ends_while_they_wait_for_it(count: int) -> None
 @pytest.mark.parametrize("lost", range(5))
 def test_shutdown_meanwhile_loses_nothing(by_a: bool, lost: int) -> None:
     pair = used_pair()
-    sent = -1
-
-    def lose(packet: Packet) -> bool:
-        nonlocal sent
-        sent += 1
-        return sent == lost
-
     send(pair, pair.z, *[bytes(20_000)] * 3)
     pair.a.association.reset_association(now=pair.now)
     send(pair, pair.a, b"n0", b"n1")
     pair.pull()
-    pair.lose = lose
+    pair.lose = lose_only(lost)
     (pair.a if by_a else pair.z).association.shutdown(now=pair.now)
     pair.run_until(done=lambda: bool(pair.a.closed and pair.z.closed))
     assert pair.z.payloads == [b"n0", b"n1"]

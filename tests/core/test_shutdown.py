@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 
@@ -12,6 +11,7 @@ from tests.support.association_pair import (
     Packet,
     Pair,
     established_pair,
+    lose_first,
     packet_to,
     pair_in_state,
 )
@@ -27,18 +27,6 @@ def gracefully(*ends: End) -> bool:
         end.closed == AssociationClosed(CloseReason.SHUTDOWN, undelivered_messages=0)
         for end in ends
     )
-
-
-def lose_first(name: str, times: int = 1) -> Callable[[Packet], bool]:
-    left = [name] * times
-
-    def lose(packet: Packet) -> bool:
-        if packet.names not in left:
-            return False
-        left.pop()
-        return True
-
-    return lose
 
 
 # -- the normal case ---------------------------------------------------------------------------------
@@ -292,7 +280,7 @@ def test_every_order_of_crossing_shutdowns() -> None:
 def test_lost_shutdown_or_shutdown_ack(lost: str, times: int) -> None:
     """§9.2, §6.3.3 E2: repeated after T2-shutdown, with back-off, until it is answered."""
     pair = established_pair()
-    pair.lose = lose_first(lost, times)
+    pair.lose = lose_first(*[lost] * times)
     pair.a.association.shutdown(now=0.0)
     pair.run_until(done=lambda: pair.a.association.ended and pair.z.association.ended)
     assert gracefully(pair.a, pair.z)

@@ -386,11 +386,7 @@ def test_timers_between_stale_cookie_and_the_next_init_ack() -> None:
     pair = Pair(association_max_retrans=0)
     pair.send(b"early")
     pair.a.association.connect(now=0.0)
-    pair.pull()
-    pair.deliver()
-    pair.pull()
-    pair.deliver()
-    pair.pull()
+    pair.pull_cookie_echo()
     pair.transit.clear()
     pair.a.receive(c.Error((StaleCookie(5),)), now=0.5)
     pair.lose = lambda packet: packet.sender == "A" and packet.names == "INIT"

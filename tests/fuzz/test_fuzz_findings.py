@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tests.support.association_pair import established_pair, packet_to
+from tests.support.association_pair import established_pair, lose_only, packet_to
 from tests.support.memory import measured
 from trio_sctp._core.association import Association
 from trio_sctp._core.config import Config
@@ -42,14 +42,7 @@ def test_association_resets_that_cross_again_and_again() -> None:
     pair = established_pair(association_max_retrans=3)
     for end in (pair.a, pair.z):
         end.association.reset_association(now=pair.now)
-    seen = 0
-
-    def lose_the_fifth(packet: object) -> bool:
-        nonlocal seen
-        seen += 1
-        return seen == 5
-
-    pair.lose = lose_the_fifth
+    pair.lose = lose_only(4)
     pair.run_for(60.0)
     outcomes = [event.succeeded for end in (pair.a, pair.z) for event in end.take(AssociationReset)]
     assert outcomes.count(True) >= 2

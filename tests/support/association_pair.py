@@ -12,6 +12,7 @@ itself gives chunks to `End.receive` and reads `End.sent`.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -317,6 +318,15 @@ class Pair:
         """A packet under way is lost."""
         return self.transit.pop(index)
 
+    def pull_cookie_echo(self) -> Packet:
+        """After `connect` of one end: as far as its COOKIE ECHO, which is under way."""
+        for _ in ("INIT", "INIT ACK"):
+            self.pull()
+            self.deliver()
+        packet, *_ = self.pull()
+        assert packet.names.startswith("COOKIE ECHO")
+        return packet
+
     # -- until nothing more happens ----------------------------------------------------------------
 
     def run(self) -> None:
@@ -373,6 +383,26 @@ class Pair:
         self.exchange.clear()
 
 
+def lose_first(*names: str) -> Callable[[Packet], bool]:
+    """Lose the first packet that begins with each of the chunks named."""
+    left = list(names)
+
+    def lose(packet: Packet) -> bool:
+        name = packet.names.split(", ")[0]
+        if name not in left:
+            return False
+        left.remove(name)
+        return True
+
+    return lose
+
+
+def lose_only(number: int) -> Callable[[Packet], bool]:
+    """Lose one of all packets, counted from 0 on."""
+    numbers = itertools.count()
+    return lambda packet: next(numbers) == number
+
+
 def established_pair(**options: Any) -> Pair:
     """A `Pair` after the handshake, with no events left and an empty story."""
     pair = Pair(**options)
@@ -389,12 +419,8 @@ def pair_in_state(state: State, **options: Any) -> Pair:
     a, z = pair.a, pair.z
     if state in (State.COOKIE_WAIT, State.COOKIE_ECHOED):
         a.association.connect(now=pair.now)
-        pair.pull()
         if state is State.COOKIE_ECHOED:
-            pair.deliver()
-            pair.pull()
-            pair.deliver()
-            pair.pull()
+            pair.pull_cookie_echo()
     elif state is not State.CLOSED:
         pair.connect()
     if state is State.SHUTDOWN_PENDING:
