@@ -14,6 +14,7 @@ from random import Random
 
 from hypothesis import example, given, settings, strategies as st
 
+from tests.support.emulated_pair import BOUND, PATIENT
 from trio_sctp._core.association import Association, State
 from trio_sctp._core.config import Config
 from trio_sctp._core.errors import LocalProtocolError
@@ -32,16 +33,11 @@ from trio_sctp._core.send_options import SendOptions
 from trio_sctp.testing._emulated_link import EmulatedLink, LinkConditions
 
 STREAMS = 5
-CONFIG = Config(
+CONFIG = PATIENT.replace(
     outbound_streams=STREAMS,
     inbound_streams=STREAMS,
     max_outbound_streams=1000,
     max_inbound_streams=1000,
-    rto_initial=0.5,
-    rto_min=0.2,
-    rto_max=4.0,
-    association_max_retrans=1000,
-    max_init_retransmits=1000,
 )
 RELIABLE, UNRELIABLE = 1, 2  # told apart by their PPID
 LIMITS = [
@@ -52,8 +48,6 @@ LIMITS = [
 ]
 Key = tuple[int, bool, bool]
 """Stream id, unordered, unreliable."""
-BOUND = 3600.0
-"""Virtual seconds; with half of all attempts lost, and a failed one costing RTO.Max, that is ample."""
 
 
 class End:

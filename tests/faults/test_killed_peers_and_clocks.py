@@ -156,32 +156,39 @@ async def test_process_killed_at_every_packet(
     assert at > 10
 
 
+async def run_with_jump(
+    session: Session | RtcSession, clock: MockClock, *, at: int, children: bool = False
+) -> bool:
+    """Two hours pass at one step of the client's; False if there is no such step."""
+    watcher = StepWatcher(at, children=children)
+    program = session._client
+
+    async def watched() -> None:
+        with watcher.watching(lambda: clock.jump(7200)):
+            await program()
+
+    session._client = watched  # type: ignore[method-assign]
+    add_instrument(watcher)
+    try:
+        await session.run(within=20_000)
+    finally:
+        remove_instrument(watcher)
+    assert session.finished or isinstance(session.client_error, AssociationError)
+    return watcher.reached
+
+
 @Secured
 async def test_clock_jumps_at_every_checkpoint_of_a_session(
     secured: bool, autojump_clock: MockClock
 ) -> None:
     """Two hours each time: everything arrives, or the end that gave up says so."""
     step = complete = 0
-    while True:
+    reached = True
+    while reached:
         step += 1
         session = Session(secured=secured)
-        watcher = StepWatcher(step)
-        program = session._client
-
-        async def watched(watcher: StepWatcher = watcher, program: object = program) -> None:
-            with watcher.watching(lambda: autojump_clock.jump(7200)):
-                await program()  # type: ignore[operator]
-
-        session._client = watched  # type: ignore[method-assign]
-        add_instrument(watcher)
-        try:
-            await session.run(within=20_000)
-        finally:
-            remove_instrument(watcher)
+        reached = await run_with_jump(session, autojump_clock, at=step)
         complete += session.finished
-        assert session.finished or isinstance(session.client_error, AssociationError)
-        if not watcher.reached:
-            break
     assert step > 20
     in_handshakes = 12 if secured else 4  # that of DTLS has 30 seconds
     assert complete > step - in_handshakes, "only in set-up and shutdown something may be given up"
@@ -192,27 +199,13 @@ async def test_clock_jumps_at_checkpoints_of_a_webrtc_session(
 ) -> None:
     """Consent is lost in two hours: a session that was up ends for both, as do those to come."""
     complete = lost = step = 0
-    while True:
+    reached = True
+    while reached:
         step += 1 if step < 30 else 11
         session = RtcSession(monkeypatch)
-        watcher = StepWatcher(step, children=True)
-        program = session._client
-
-        async def watched(watcher: StepWatcher = watcher, program: object = program) -> None:
-            with watcher.watching(lambda: autojump_clock.jump(7200)):
-                await program()  # type: ignore[operator]
-
-        session._client = watched  # type: ignore[method-assign]
-        add_instrument(watcher)
-        try:
-            await session.run(within=20_000)
-        finally:
-            remove_instrument(watcher)
+        reached = await run_with_jump(session, autojump_clock, at=step, children=True)
         complete += session.finished
         lost += session.client_error is not None
-        assert session.finished or isinstance(session.client_error, AssociationError)
-        if not watcher.reached:
-            break
     assert step > 60
     assert complete
     assert lost

@@ -14,21 +14,11 @@ from typing import Any, get_args
 from hypothesis import given, settings, strategies as st
 
 from tests.support.choices import choices
-from tests.support.emulated_pair import EmulatedEnd, EmulatedPair
+from tests.support.emulated_pair import BOUND, PATIENT, EmulatedEnd, EmulatedPair
 from trio_sctp._core.association import State
-from trio_sctp._core.config import Config, StreamSchedulerName
+from trio_sctp._core.config import StreamSchedulerName
 from trio_sctp._core.events import CloseReason
 from trio_sctp.testing._emulated_link import LinkConditions
-
-# see test_reliable_channels_over_bad_links for both
-CONFIG = Config(
-    rto_initial=0.5,
-    rto_min=0.2,
-    rto_max=4.0,
-    association_max_retrans=1000,
-    max_init_retransmits=1000,
-)
-BOUND = 3600.0
 
 links = st.builds(
     LinkConditions,
@@ -85,7 +75,7 @@ def test_mixed_channels_with_and_without_interleaving(
     choice: dict[str, Any],
     seed: int,
 ) -> None:
-    config = CONFIG.replace(stream_scheduler=scheduler, path_mtu=path_mtu, **choice)
+    config = PATIENT.replace(stream_scheduler=scheduler, path_mtu=path_mtu, **choice)
     config, config_z = (config.replace(interleaving=own) for own in interleaving)
     pair = EmulatedPair(link, config, config_z=config_z, seed=seed)
     pair.a.association.connect(now=0.0)

@@ -19,7 +19,7 @@ from typing import Any, get_args
 from hypothesis import given, settings, strategies as st
 
 from tests.support.choices import choices
-from tests.support.emulated_pair import EmulatedEnd, EmulatedPair, Stalled
+from tests.support.emulated_pair import BOUND, PATIENT, EmulatedEnd, EmulatedPair, Stalled
 from tests.support.tx_invariants import check_invariants, check_not_stalled
 from trio_sctp._core.association import Association, State
 from trio_sctp._core.config import Config, StreamSchedulerName
@@ -29,15 +29,7 @@ from trio_sctp._core.send_options import SendOptions
 from trio_sctp._core.states import SENDING
 from trio_sctp.testing._emulated_link import BurstLoss, LinkConditions
 
-CONFIG = Config(
-    rto_initial=0.5,
-    rto_min=0.2,
-    rto_max=4.0,
-    association_max_retrans=1000,
-    max_init_retransmits=1000,
-    path_mtu_discovery=False,
-)
-BOUND = 3600.0
+CONFIG = PATIENT.replace(path_mtu_discovery=False)
 
 conditions = st.builds(
     LinkConditions,

@@ -14,24 +14,11 @@ from typing import Any
 from hypothesis import given, settings, strategies as st
 
 from tests.support.choices import choices
-from tests.support.emulated_pair import EmulatedEnd, EmulatedPair
+from tests.support.emulated_pair import BOUND, PATIENT, EmulatedEnd, EmulatedPair
 from trio_sctp._core.association import State
 from trio_sctp._core.config import Config
 from trio_sctp._core.events import CloseReason
 from trio_sctp.testing._emulated_link import LinkConditions
-
-# A peer is given up after Association.Max.Retrans failures in a row.  With 30 % loss each way half of
-# all attempts fail, so over thousands of cases eleven in a row do happen: the limit is out of the way.
-CONFIG = Config(
-    rto_initial=0.5,
-    rto_min=0.2,
-    rto_max=4.0,
-    association_max_retrans=1000,
-    max_init_retransmits=1000,
-)
-# Every second attempt succeeds in the worst case, and takes RTO.Max at most: no chunk needs more than
-# about forty attempts, and one is lost per few packets of at most a few hundred.
-BOUND = 3600.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +52,7 @@ workload = st.builds(
 )
 
 
-def connected_pair(link: LinkConditions, seed: int, config: Config = CONFIG) -> EmulatedPair:
+def connected_pair(link: LinkConditions, seed: int, config: Config = PATIENT) -> EmulatedPair:
     pair = EmulatedPair(link, config, seed=seed)
     pair.a.association.connect(now=0.0)
     pair.run_until(
@@ -79,7 +66,7 @@ def connected_pair(link: LinkConditions, seed: int, config: Config = CONFIG) -> 
 def test_everything_arrives_once_intact_and_in_order(
     link: LinkConditions, workloads: list[Workload], choice: dict[str, Any], seed: int
 ) -> None:
-    pair = connected_pair(link, seed, CONFIG.replace(**choice))
+    pair = connected_pair(link, seed, PATIENT.replace(**choice))
     expected: list[tuple[EmulatedEnd, int, Workload]] = []
     for work in workloads:
         sender, receiver = (pair.a, pair.z) if work.by_caller else (pair.z, pair.a)
@@ -114,7 +101,7 @@ def test_channels_close_and_their_ids_can_be_used_again(
     link: LinkConditions, count: int, choice: dict[str, Any], seed: int
 ) -> None:
     # as many streams as the channels of one generation take: the second has to use the same ids
-    config = CONFIG.replace(outbound_streams=2 * count, inbound_streams=2 * count, **choice)
+    config = PATIENT.replace(outbound_streams=2 * count, inbound_streams=2 * count, **choice)
     pair = connected_pair(link, seed, config)
     for generation in (1, 2):
         ids = [pair.a.channels.open(f"{n}", now=pair.now) for n in range(count)]

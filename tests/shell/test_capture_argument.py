@@ -14,7 +14,8 @@ import trio
 from trio.testing import MockClock
 
 from tests.support.certificates import CLIENT, SERVER
-from tests.support.rtc_pair import HOST, ask, echo_channel, introduce
+from tests.support.handlers import echo_channel
+from tests.support.rtc_pair import HOST, ask, introduce
 from trio_sctp import (
     Association,
     LocalProtocolError,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_sctp import Config, DataChannel, LocalProtocolError
+from trio_sctp import Association, Config, DataChannel, LocalProtocolError
 from trio_sctp.testing import open_association_pair
 
 SMALL_WINDOW = Config(a_rwnd=20_000)
@@ -155,62 +156,51 @@ async def test_a_refused_message_does_not_hold_up_the_next(autojump_clock: MockC
             assert await far.receive() == "good"
 
 
+@asynccontextmanager
+async def full_channel() -> AsyncIterator[
+    tuple[Association, Association, DataChannel, DataChannel]
+]:
+    """Both ends of an association and of a channel on which the next to send has to wait."""
+    async with open_association_pair(server_config=Config(a_rwnd=3000)) as (client, server):
+        near = client.open_channel()
+        near.set_water_marks(high=2000)
+        far = await server.listen().accept()
+        await fill(near)
+        yield client, server, near, far
+
+
+async def send_in_vain(near: DataChannel, error: type[Exception], match: str | None = None) -> None:
+    with pytest.raises(error, match=match):
+        await near.send("x")
+
+
 @pytest.mark.parametrize("forcefully", [False, True])
 async def test_a_waiting_sender_wakes_when_its_channel_is_closed_here(
     forcefully: bool, autojump_clock: MockClock
 ) -> None:
-    async with open_association_pair(server_config=Config(a_rwnd=3000)) as (client, server):
-        near = client.open_channel()
-        near.set_water_marks(high=2000)
-        far = await server.listen().accept()
-        await fill(near)
-        async with trio.open_nursery() as nursery:
-
-            async def send() -> None:
-                with pytest.raises(trio.ClosedResourceError):
-                    await near.send("x")
-
-            nursery.start_soon(send)
-            await wait_all_tasks_blocked()
-            if forcefully:
-                await trio.aclose_forcefully(near)
-            else:
-                nursery.start_soon(near.aclose)
-                await far.receive()
-                async for _ in far:
-                    pass
+    async with full_channel() as (_, _, near, far), trio.open_nursery() as nursery:
+        nursery.start_soon(send_in_vain, near, trio.ClosedResourceError)
+        await wait_all_tasks_blocked()
+        if forcefully:
+            await trio.aclose_forcefully(near)
+        else:
+            nursery.start_soon(near.aclose)
+            await far.receive()
+            async for _ in far:
+                pass
 
 
 async def test_a_waiting_sender_wakes_when_the_peer_closes(autojump_clock: MockClock) -> None:
-    async with open_association_pair(server_config=Config(a_rwnd=3000)) as (client, server):
-        near = client.open_channel()
-        near.set_water_marks(high=2000)
-        far = await server.listen().accept()
-        await fill(near)
-        async with trio.open_nursery() as nursery:
-
-            async def send() -> None:
-                with pytest.raises(trio.BrokenResourceError, match="peer closed"):
-                    await near.send("x")
-
-            nursery.start_soon(send)
-            await wait_all_tasks_blocked()
-            await trio.aclose_forcefully(far)
+    async with full_channel() as (_, _, near, far), trio.open_nursery() as nursery:
+        nursery.start_soon(send_in_vain, near, trio.BrokenResourceError, "peer closed")
+        await wait_all_tasks_blocked()
+        await trio.aclose_forcefully(far)
 
 
 async def test_a_waiting_sender_wakes_when_the_association_ends(autojump_clock: MockClock) -> None:
-    async with open_association_pair(server_config=Config(a_rwnd=3000)) as (client, server):
-        near = client.open_channel()
-        near.set_water_marks(high=2000)
-        await server.listen().accept()
-        await fill(near)
+    async with full_channel() as (client, server, near, _):
         async with trio.open_nursery() as nursery:
-
-            async def send() -> None:
-                with pytest.raises(trio.BrokenResourceError, match="abort"):
-                    await near.send("x")
-
-            nursery.start_soon(send)
+            nursery.start_soon(send_in_vain, near, trio.BrokenResourceError, "abort")
             await wait_all_tasks_blocked()
             server.abort()
             await client.wait_closed()
@@ -218,11 +208,7 @@ async def test_a_waiting_sender_wakes_when_the_association_ends(autojump_clock: 
 
 
 async def test_water_marks_can_change_while_a_sender_waits(autojump_clock: MockClock) -> None:
-    async with open_association_pair(server_config=Config(a_rwnd=3000)) as (client, server):
-        near = client.open_channel()
-        near.set_water_marks(high=2000)
-        far = await server.listen().accept()
-        await fill(near)
+    async with full_channel() as (_, _, near, far):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(near.send, "x")
             await wait_all_tasks_blocked()

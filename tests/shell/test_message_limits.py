@@ -138,9 +138,7 @@ async def test_order_of_a_single_plain_message(autojump_clock: MockClock) -> Non
 async def test_time_spent_waiting_for_room_counts(plain: bool, autojump_clock: MockClock) -> None:
     """Field notes §2: lifetime counted from first transmission instead of from `send`."""
     async with ends(plain) as both:
-        both.cut()
-        await both.send(bytes(50_000))
-        both.channel.set_water_marks(high=10_000)
+        await both.fill()
         late, in_time = Receipt(), Receipt()
         async with trio.open_nursery() as nursery:
 
@@ -179,9 +177,7 @@ async def test_messages_that_expire_let_others_be_sent(
     plain: bool, autojump_clock: MockClock
 ) -> None:
     async with ends(plain) as both:
-        both.cut()
-        both.channel.set_water_marks(high=10_000)
-        await both.send(bytes(50_000), lifetime=1.0)
+        await both.fill(lifetime=1.0)
         began = trio.current_time()
         await both.send(b"next")  # waits for room, which the end of the first one makes
         assert 0.9 < trio.current_time() - began < 1.1

@@ -178,9 +178,7 @@ async def test_receipt_of_a_send_without_effect_may_be_used_again(
 ) -> None:
     async with ends(plain) as both:
         receipt = Receipt()
-        both.cut()
-        both.channel.set_water_marks(high=10_000)
-        await both.send(bytes(50_000))
+        await both.fill()
         with trio.move_on_after(1) as scope:
             await both.send(b"cancelled", receipt=receipt)
         assert scope.cancelled_caught
@@ -201,9 +199,7 @@ async def test_two_sends_that_wait_with_the_same_receipt(
 ) -> None:
     async with ends(plain) as both:
         receipt = Receipt()
-        both.cut()
-        both.channel.set_water_marks(high=10_000)
-        await both.send(bytes(50_000))
+        await both.fill()
         refused = 0
 
         async def send() -> None:

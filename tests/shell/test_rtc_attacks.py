@@ -15,8 +15,9 @@ import trio
 from trio.testing import MockClock
 
 from tests.support.certificates import CLIENT, SERVER, STRANGER
+from tests.support.handlers import echo
 from tests.support.memory_sockets import MemoryNetwork
-from tests.support.rtc_pair import ask, echo, enter, introduce
+from tests.support.rtc_pair import ask, enter, introduce
 from trio_sctp import RtcEndpoint, open_rtc_endpoint
 from trio_sctp._webrtc.certificate import PeerPolicy
 from trio_sctp._webrtc.dtls import DtlsAssociation

@@ -9,7 +9,8 @@ import trio
 import trio.testing
 
 from tests.support.certificates import CLIENT, SERVER
-from tests.support.rtc_pair import HOST, ask, echo, enter, introduce, two_endpoints, wait_closed
+from tests.support.handlers import echo, wait_closed
+from tests.support.rtc_pair import HOST, ask, enter, introduce, two_endpoints
 from trio_sctp import (
     Association,
     AssociationAborted,
@@ -321,26 +322,34 @@ async def test_nobody_is_there(lite: bool) -> None:
             await forgotten.__aenter__()
 
 
+async def enter_in_vain(
+    offering: RtcPeer, answering: RtcPeer, expected: type[HandshakeFailed]
+) -> HandshakeFailed:
+    """Both ends are entered and fail, the offering one as expected; how the other one does."""
+    errors: list[Exception] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(enter, answering, echo, errors)
+        with pytest.raises(expected):
+            async with offering:
+                raise AssertionError
+    (error,) = errors
+    assert isinstance(error, HandshakeFailed)
+    return error
+
+
 async def test_a_wrong_fingerprint() -> None:
-    async with two_endpoints() as (caller, called), trio.open_nursery() as nursery:
+    async with two_endpoints() as (caller, called):
         offering = await caller.offer()
         answering = await called.answer(offering.local_description)
         wrong = str(SERVER.fingerprint())
         right = str(called.certificate.fingerprint())
         offering.accept_answer(answering.local_description.replace(right, wrong))
-        errors: list[Exception] = []
-        nursery.start_soon(enter, answering, echo, errors)
-        with pytest.raises(CertificateRejected):
-            async with offering:
-                raise AssertionError
-        while not errors:
-            await trio.sleep(0.01)
-        assert isinstance(errors[0], HandshakeFailed)
-        assert "alert bad_certificate" in str(errors[0])
+        error = await enter_in_vain(offering, answering, CertificateRejected)
+        assert "alert bad_certificate" in str(error)
 
 
 async def test_a_wrong_ice_password() -> None:
-    async with two_endpoints(lite=True, ice=QUICK) as (full, other), trio.open_nursery() as nursery:
+    async with two_endpoints(lite=True, ice=QUICK) as (full, other):
         offering = await full.offer()
         answering = await other.answer(offering.local_description)
         lines = [
@@ -348,14 +357,7 @@ async def test_a_wrong_ice_password() -> None:
             for line in answering.local_description.splitlines()
         ]
         offering.accept_answer("\r\n".join([*lines, ""]))
-        errors: list[Exception] = []
-        nursery.start_soon(enter, answering, echo, errors)
-        with pytest.raises(HandshakeFailed):
-            async with offering:
-                raise AssertionError
-        while not errors:
-            await trio.sleep(0.01)
-        assert isinstance(errors[0], HandshakeFailed)
+        await enter_in_vain(offering, answering, HandshakeFailed)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ import trio
 from trio.testing import MockClock
 
 from tests.support.certificates import CLIENT, SERVER
+from tests.support.handlers import echo
 from tests.support.memory_sockets import MemoryNetwork
-from tests.support.rtc_pair import ask, echo, enter, introduce
+from tests.support.rtc_pair import ask, enter, introduce
 from trio_sctp import Association, AssociationError, RtcPeer, open_rtc_endpoint
 from trio_sctp.testing._emulated_link import LinkConditions
 

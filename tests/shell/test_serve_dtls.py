@@ -13,7 +13,8 @@ import pytest
 import trio
 
 from tests.support.certificates import CLIENT, SERVER, STRANGER
-from trio_sctp import Association, AssociationError, DataChannel, HandshakeFailed
+from tests.support.handlers import echo
+from trio_sctp import Association, AssociationError, HandshakeFailed
 from trio_sctp._dtls import open_dtls_association
 from trio_sctp._dtls_serve import DtlsEndpoint, serve_dtls
 from trio_sctp._dtls_transport import CertificateRejected
@@ -23,15 +24,6 @@ from trio_sctp._webrtc.dtls import DtlsAssociation
 
 HOST = "127.0.0.1"
 Handler = Callable[[Association], Awaitable[object]]
-
-
-async def echo_channel(channel: DataChannel) -> None:
-    async for message in channel:
-        await channel.send(message)
-
-
-async def echo(association: Association) -> None:
-    await trio.serve_listeners(echo_channel, [association.listen()])
 
 
 async def start(nursery: trio.Nursery, handler: Handler = echo, **options: Any) -> DtlsEndpoint:

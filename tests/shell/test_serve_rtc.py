@@ -14,7 +14,8 @@ import pytest
 import trio
 import trio.lowlevel
 
-from tests.support.rtc_pair import HOST, ask, echo, enter, introduce
+from tests.support.handlers import echo
+from tests.support.rtc_pair import HOST, ask, enter, introduce
 from trio_sctp import (
     Association,
     AssociationError,

@@ -11,11 +11,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from tests.support.handlers import echo
 from trio_sctp import (
     Association,
     AssociationAborted,
     Config,
-    DataChannel,
     DatagramTransport,
     HandshakeFailed,
     LocalProtocolError,
@@ -30,15 +30,6 @@ from trio_sctp._udp_socket import ConnectedUDPSocket
 
 HOST = "127.0.0.1"
 Handler = Callable[[Association], Awaitable[object]]
-
-
-async def echo_channel(channel: DataChannel) -> None:
-    async for message in channel:
-        await channel.send(message)
-
-
-async def echo(association: Association) -> None:
-    await trio.serve_listeners(echo_channel, [association.listen()])
 
 
 async def start(nursery: trio.Nursery, handler: Handler = echo, **options: Any) -> UdpEndpoint:

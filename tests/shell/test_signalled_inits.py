@@ -9,7 +9,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.support.rtc_pair import ask, echo, enter, introduce, two_endpoints
+from tests.support.handlers import echo
+from tests.support.rtc_pair import ask, enter, introduce, two_endpoints
 from trio_sctp import (
     Association,
     BadInitError,

@@ -49,6 +49,17 @@ class Program:
         return rest.decode()
 
 
+async def end_process(process: trio.Process) -> None:
+    """Kill it where it still runs, and close its pipes."""
+    with trio.CancelScope(shield=True):
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                await stream.aclose()
+
+
 @asynccontextmanager
 async def program(*command: str, errors: Path | None = None) -> AsyncIterator[Program]:
     """Start a program; it is killed when the block ends."""
@@ -59,13 +70,7 @@ async def program(*command: str, errors: Path | None = None) -> AsyncIterator[Pr
         try:
             yield Program(process)
         finally:
-            with trio.CancelScope(shield=True):
-                if process.returncode is None:
-                    process.kill()
-                await process.wait()
-                for stream in (process.stdin, process.stdout):
-                    if stream is not None:
-                        await stream.aclose()
+            await end_process(process)
 
 
 @asynccontextmanager

@@ -21,7 +21,22 @@ from trio_sctp._core.data_channels import (
 from trio_sctp._core.events import AssociationClosed, MessageOutcome
 from trio_sctp.testing._emulated_link import EmulatedLink, LinkConditions
 
-__all__ = ["EmulatedEnd", "EmulatedPair", "Stalled"]
+__all__ = ["BOUND", "PATIENT", "EmulatedEnd", "EmulatedPair", "Stalled"]
+
+PATIENT = Config(
+    rto_initial=0.5,
+    rto_min=0.2,
+    rto_max=4.0,
+    association_max_retrans=1000,
+    max_init_retransmits=1000,
+)
+"""For bad links.  A peer is given up after Association.Max.Retrans failures in a row.  With 30 % loss
+each way half of all attempts fail, so over thousands of cases eleven in a row do happen: the limit is
+out of the way."""
+BOUND = 3600.0
+"""Virtual seconds in which everything is to arrive over them.  Every second attempt succeeds in the
+worst case, and takes RTO.Max at most: no chunk needs more than about forty attempts, and one is lost per
+few packets of at most a few hundred."""
 
 
 class Stalled(AssertionError):

@@ -23,6 +23,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 import pytest
 import trio
 
+from tests.support.commands import end_process
 from trio_sctp._wire.chunks import Init, InitAck
 from trio_sctp._wire.packet import COMMON_HEADER_SIZE, encode_packet
 
@@ -180,13 +181,7 @@ async def _running(
             yield peer
             nursery.cancel_scope.cancel()
     finally:
-        with trio.CancelScope(shield=True):
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    await stream.aclose()
+        await end_process(process)
 
 
 @asynccontextmanager

@@ -6,20 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import trio
-
-from trio_sctp import Association, DataChannel, RtcEndpoint, RtcPeer, RtcServer, open_rtc_endpoint
+from trio_sctp import Association, RtcEndpoint, RtcPeer, RtcServer, open_rtc_endpoint
 
 HOST = "127.0.0.1"
-
-
-async def echo_channel(channel: DataChannel) -> None:
-    async for message in channel:
-        await channel.send(message)
-
-
-async def echo(association: Association) -> None:
-    await trio.serve_listeners(echo_channel, [association.listen()])
 
 
 async def introduce(
@@ -63,7 +52,3 @@ async def ask(association: Association, text: str = "hello") -> None:
     async with association.open_channel() as channel:
         await channel.send(text)
         assert await channel.receive() == text
-
-
-async def wait_closed(association: Association) -> None:
-    await association.wait_closed()

@@ -55,6 +55,12 @@ class Ends:
     def cut(self) -> None:
         self.near.outgoing.conditions.loss = self.far.outgoing.conditions.loss = 1.0
 
+    async def fill(self, **keywords: Any) -> None:
+        """The link is cut, and more waits for it than the water marks allow."""
+        self.cut()
+        self.channel.set_water_marks(high=10_000)
+        await self.send(bytes(50_000), **keywords)
+
     def mend(self) -> None:
         self.near.outgoing.conditions.loss = self.far.outgoing.conditions.loss = 0.0
 

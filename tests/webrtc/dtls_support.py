@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 from collections.abc import Callable, Iterator
@@ -48,7 +49,6 @@ class GatedServer:
         self.association: DtlsAssociation | None = None
         self.replies: list[bytes] = []
         self.received = 0
-        self.sent_before_association = 0
 
     def receive_datagrams(self, datagrams: list[bytes], *, now: float) -> None:
         for datagram in datagrams:
@@ -200,6 +200,15 @@ class OpenSslEnd:
             pass
         except SSL.Error as error:
             self.error = error
+
+    def renegotiate(self) -> list[bytes]:
+        """Ask for another handshake inside the association: what it sends for that."""
+        self.connection.renegotiate()
+        with contextlib.suppress(SSL.WantReadError):
+            self.connection.do_handshake()
+        datagrams = self.to_send()
+        assert datagrams
+        return datagrams
 
     def receive(self, datagrams: list[bytes]) -> list[bytes]:
         packets = []
