@@ -326,6 +326,23 @@ def test_no_probes_once_the_shutdown_is_under_way() -> None:
     assert len(pair.a.probes) == sent
 
 
+def test_an_answer_that_comes_after_the_shutdown_has_begun_was_asked_for() -> None:
+    pair = MtuPair(1500)
+    pair.a.step(pair.now)
+    assert pair.a.probes
+    pair.a.association.shutdown(now=pair.now)
+    pair.run_until(lambda: pair.a.association.ended and pair.z.association.ended)
+    assert pair.a.association.counters.dropped == pair.z.association.counters.dropped == {}
+
+
+def test_two_answers_to_the_base_probe_were_both_asked_for() -> None:
+    pair = MtuPair(1500, Config(probe_timer=1.0), delay=0.7)
+    pair.complete()
+    assert pair.a.discovery.probes_lost > 0
+    assert "HEARTBEAT ACK that was not asked for" not in pair.a.association.counters.dropped
+    assert pair.a.association.statistics().path_mtu == 1500
+
+
 def test_a_restarted_peer_begins_at_the_base_size() -> None:
     pair = MtuPair(9000)
     pair.run_for(1.0)

@@ -129,7 +129,7 @@ class PathMtuDiscovery:
         self._probed_size = 0
         self._probe_count = 0  # failures in a row
         self._due_since = 0.0
-        self._awaited: dict[bytes, int] = {}  # the sizes of unanswered probes by their info
+        self._awaited: dict[bytes, int] = {}  # unanswered probes by their info: their sizes, or 0
         self._failed: set[int] = set()  # sizes that a probe of this search was lost with
         self._swallowed = 0  # the size that the last black hole had; 0 once it may be tried again
         # the TSN below the chunk that T3-rtx expires for, and how often it did
@@ -148,7 +148,7 @@ class PathMtuDiscovery:
         self.state = DiscoveryState.DISABLED
         self.probe_due = False
         self.timer.stop()
-        self._awaited.clear()
+        self._forget_probes()
 
     def restart(self, now: float) -> None:
         """The path is another one: nothing is known of it."""
@@ -174,9 +174,9 @@ class PathMtuDiscovery:
 
     def take_ack(self, chunk: HeartbeatAck, now: float) -> bool:
         """True if it answers a probe, perhaps one that counted as lost already."""
-        size = self._awaited.pop(chunk.value, 0)
+        size = self._awaited.pop(chunk.value, None)
         if not size:
-            return False
+            return size is not None
         self._probe_count = 0
         self._failed.discard(size)
         if self.state in _CONFIRMING:
@@ -254,7 +254,7 @@ class PathMtuDiscovery:
 
     def _enter_base(self, now: float) -> None:
         self.state = DiscoveryState.BASE
-        self._awaited.clear()  # what is still on its way says nothing of the path as it is now
+        self._forget_probes()
         self._probe_count = self._timeouts = 0
         self._stuck_at = -1
         self._try(self._config.path_mtu, now)
@@ -262,7 +262,7 @@ class PathMtuDiscovery:
     def _enter_searching(self, now: float) -> None:
         self.state = DiscoveryState.SEARCHING
         self._failed.clear()
-        self._awaited.clear()
+        self._forget_probes()
         self._probe_count = 0
         self._advance(now)
 
@@ -272,6 +272,10 @@ class PathMtuDiscovery:
             self._try(size, now)
         else:
             self._complete(now)
+
+    def _forget_probes(self) -> None:
+        """What is still on its way says nothing of the path as it is now, and yet was asked for."""
+        self._awaited = dict.fromkeys(self._awaited, 0)
 
     def _try(self, size: int, now: float) -> None:
         self.timer.stop()  # it starts when the probe is sent

@@ -56,7 +56,7 @@ from .setup import (
     on_malformed_init_ack,
     on_stale_cookie,
 )
-from .states import OPEN, RECEIVING, SENDING, SETTING_UP, UP, State
+from .states import OPEN, RECEIVING, SENDING, SETTING_UP, SHUTTING_DOWN, UP, State
 from .termination import (
     NEVER_SENT,
     abort_with,
@@ -155,7 +155,8 @@ def _receive_chunks(
 def _process(a: StateMachine, chunk: Chunk, header: PacketHeader, now: float) -> Verdict:
     states, procedure = _PROCEDURES.get(type(chunk), _UNEXPECTED)
     if a.state not in states:
-        a.counters.drop(f"{type(chunk).__name__} in {a.state.value}")
+        if not (type(chunk) in _MAY_BE_LATE and a.state in SHUTTING_DOWN):
+            a.counters.drop(f"{type(chunk).__name__} in {a.state.value}")
         return None
     return procedure(a, chunk, header, now)
 
@@ -313,4 +314,6 @@ _PROCEDURES: dict[type[Chunk], tuple[frozenset[State], _Procedure]] = {
     UnknownChunk: (OPEN, _on_unknown),
     MalformedChunk: (OPEN, _on_malformed),
 }
+_MAY_BE_LATE = frozenset({Sack, Heartbeat})
+"""What a peer sends that does not know yet of the shutdown: discarded (§6, §8.3), and no fault of it."""
 _UNEXPECTED: tuple[frozenset[State], _Procedure] = (frozenset(), _on_pad)
