@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.workloads import PACKET_SIZE, SOCKET_BUFFER, Workload
-from tests.support.live_peers import free_udp_ports
+from tests.support.live_peers import TIME_LIMIT, free_udp_ports
 
 ROOT = Path(__file__).parent.parent.parent
-TIME_LIMIT = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +95,7 @@ class UsrsctpStack:
 
 @contextmanager
 def process(command: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """A child that has to end by itself, within a minute."""
+    """A child that has to end by itself, in time."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment

@@ -12,8 +12,7 @@ import trio
 
 from tests.support.commands import ROOT, program
 from tests.support.devtools import Page, open_browser
-
-TIME_LIMIT = 50
+from tests.support.live_peers import TIME_LIMIT
 
 
 @asynccontextmanager

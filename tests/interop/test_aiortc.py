@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.support.live_peers import JsonPeer, free_udp_ports, run_aiortc_peer
+from tests.support.live_peers import TIME_LIMIT, JsonPeer, free_udp_ports, run_aiortc_peer
 from tests.support.usrsctp_association import LOOPBACK, ROLES, Role, ending_of, events_of
 from trio_sctp import (
     Association,
@@ -29,7 +29,7 @@ CONFIG = Config(rto_initial=0.2, rto_min=0.05)
 async def associated(role: Role) -> AsyncIterator[tuple[Association, JsonPeer]]:
     """An association with data channels and aiortc; our role decides who has the even ids."""
     here, there = free_udp_ports(2)
-    with trio.fail_after(30):
+    with trio.fail_after(TIME_LIMIT):
         if role == "connect":
             async with (
                 run_aiortc_peer("server", there, here) as peer,

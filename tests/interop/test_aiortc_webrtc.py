@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from tests.support.live_peers import TIME_LIMIT
 from tests.support.webrtc_peers import (
     Role,
     check_bulk,
@@ -15,8 +16,6 @@ from tests.support.webrtc_peers import (
     run_webrtc_peer,
 )
 from trio_sctp import AssociationError, open_rtc_endpoint
-
-TIME_LIMIT = 60
 
 
 @pytest.mark.parametrize("lite", [False, True])

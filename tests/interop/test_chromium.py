@@ -10,6 +10,7 @@ import trio
 
 from tests.support.chromium import run_chromium
 from tests.support.chromium_pages import ECHO, called_page, echo_channel
+from tests.support.live_peers import TIME_LIMIT
 from tests.support.webrtc_peers import check_path_mtu
 from trio_sctp import (
     Association,
@@ -18,9 +19,6 @@ from trio_sctp import (
     serve_rtc,
 )
 from trio_sctp._rtc import DEFAULT_RTC_CONFIG
-
-TIME_LIMIT = 40
-
 
 SNAP = "--force-fieldtrials=WebRTC-Sctp-Snap/Enabled/"
 """What makes it offer INITs in its descriptions."""
@@ -34,7 +32,7 @@ async def test_everything_is_echoed(calls: bool, lite: bool) -> None:
             {"ordered": False},
             {"protocol": "echo ☃"},
             {"maxRetransmits": 0},
-            {"maxPacketLifeTime": 5000, "ordered": False},
+            {"maxPacketLifeTime": 60000, "ordered": False},
         ]
         for options in choices:
             await page.run(ECHO, label="grüße", options=options)
@@ -76,7 +74,12 @@ async def test_it_is_called() -> None:
                 "  channel.onmessage = ({data}) => channel.send(data); };"
             )
             async with await page.be_called(endpoint) as association:
-                for options in ({}, {"ordered": False}, {"max_retransmits": 0}, {"lifetime": 5.0}):
+                for options in (
+                    {},
+                    {"ordered": False},
+                    {"max_retransmits": 0},
+                    {"lifetime": 300.0},
+                ):
                     async with association.open_channel("ours", **options) as channel:
                         for value in (
                             "",
@@ -87,6 +90,8 @@ async def test_it_is_called() -> None:
                             bytes(262144),
                             "é" * 131072,
                         ):
+                            if channel.max_retransmits == 0 and len(value) > 500:
+                                continue  # it is lost with one SACK that comes late
                             await channel.send(value)
                             assert await channel.receive() == value
                 await check_path_mtu(association)
@@ -235,7 +240,7 @@ async def test_fifty_megabytes_each_way_and_back_pressure_of_the_page(calls: boo
         await association.wait_closed()
 
     before = "globalThis.c = pc.createDataChannel('bulk');"
-    async with called_page(calls=calls, before=before, handler=handler, time_limit=90) as page:
+    async with called_page(calls=calls, before=before, handler=handler) as page:
         result = await page.run(
             """
             await opened(c);
@@ -284,12 +289,11 @@ async def test_a_slow_reader_here_slows_the_page() -> None:
         buffered = await page.run(
             "await opened(c); const data = new Uint8Array(100000);"
             "for (let i = 0; i < 150; i++) c.send(data);"
-            "await new Promise((r) => setTimeout(r, 1500)); return c.bufferedAmount"
+            "let before;"
+            "do { before = c.bufferedAmount; await new Promise((r) => setTimeout(r, 1000)); }"
+            "while (c.bufferedAmount !== before); return before"
         )
         assert buffered > 8_000_000
-        assert buffered == await page.run(
-            "await new Promise((r) => setTimeout(r, 500)); return c.bufferedAmount"
-        )
         go_on.set()
         await page.run("while (c.bufferedAmount) await new Promise((r) => setTimeout(r, 20));")
         while total < 15_000_000:
@@ -315,7 +319,7 @@ async def test_a_reloaded_page() -> None:
                 await page.run(ECHO, label="x", options={})
                 if number == 0:
                     await page.reload()
-            with trio.fail_after(40):
+            with trio.fail_after(TIME_LIMIT):
                 while not ended:
                     await trio.sleep(0.05)
             nursery.cancel_scope.cancel()

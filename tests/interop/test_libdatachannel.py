@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from tests.support.live_peers import TIME_LIMIT
 from tests.support.webrtc_peers import (
     Role,
     Stack,
@@ -16,8 +17,6 @@ from tests.support.webrtc_peers import (
     run_webrtc_peer,
 )
 from trio_sctp import AssociationError, IceConfig, open_rtc_endpoint
-
-TIME_LIMIT = 60
 
 
 # werift chooses its ids by its role in ICE and not in DTLS, so both ends would choose the same ones

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from tests.support.live_peers import free_udp_ports, run_c_peer
+from tests.support.live_peers import TIME_LIMIT, free_udp_ports, run_c_peer
 from tests.support.packet_log import PacketLog
 from tests.support.usrsctp_association import CONFIG, LOOPBACK
 from trio_sctp import open_association
@@ -22,7 +22,7 @@ async def test_parameters_we_do_not_know(c_peer: Path) -> None:
     # usrsctp -> INIT with AUTH's, ASCONF's and other parameters; what asks for it is reported
     here, there = free_udp_ports(2)
     log = PacketLog()
-    with trio.fail_after(20):
+    with trio.fail_after(TIME_LIMIT):
         socket = await ConnectedUDPSocket.connect(
             LOOPBACK, there, local_host=LOOPBACK, local_port=here
         )

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from tests.support.live_peers import (
+    TIME_LIMIT,
     Digest,
     free_udp_ports,
     run_c_peer,
@@ -37,7 +38,7 @@ async def test_c_peers_agree_on_what_passed(c_peer: Path, ports: list[int]) -> N
     here, there = ports
     listen = ("--udp", there, "--peer-udp", here, "--verify")
     connect = ("--udp", here, "--peer-udp", there, "--connect", "127.0.0.1", "--verify")
-    with trio.fail_after(30):
+    with trio.fail_after(TIME_LIMIT):
         async with (
             run_c_peer(c_peer, *listen) as receiver,
             run_c_peer(
@@ -54,7 +55,7 @@ async def test_c_peers_agree_on_what_passed(c_peer: Path, ports: list[int]) -> N
 
 async def test_c_peer_digest_is_the_one_made_here(c_peer: Path, ports: list[int]) -> None:
     here, there = ports
-    with trio.fail_after(30):
+    with trio.fail_after(TIME_LIMIT):
         async with (
             run_c_peer(
                 c_peer, "--udp", there, "--peer-udp", here, "--verify", "--report"
@@ -76,7 +77,7 @@ async def test_c_peer_digest_is_the_one_made_here(c_peer: Path, ports: list[int]
 
 async def test_c_peer_obeys_commands(c_peer: Path, ports: list[int]) -> None:
     here, there = ports
-    with trio.fail_after(30):
+    with trio.fail_after(TIME_LIMIT):
         async with (
             run_c_peer(c_peer, "--udp", there, "--peer-udp", here, "--report") as receiver,
             run_c_peer(
@@ -99,7 +100,7 @@ async def test_c_peer_obeys_commands(c_peer: Path, ports: list[int]) -> None:
 
 async def test_c_peer_echoes_and_measures_round_trips(c_peer: Path, ports: list[int]) -> None:
     here, there = ports
-    with trio.fail_after(30):
+    with trio.fail_after(TIME_LIMIT):
         async with (
             run_c_peer(c_peer, "--udp", there, "--peer-udp", here, "--job", "echo"),
             run_c_peer(
@@ -113,7 +114,7 @@ async def test_c_peer_echoes_and_measures_round_trips(c_peer: Path, ports: list[
 
 async def test_tsctp_counts_what_tsctp_sends(ports: list[int]) -> None:
     here, there = ports
-    with trio.fail_after(30):
+    with trio.fail_after(TIME_LIMIT):
         async with run_program("tsctp", "-E", there, "-U", here, "-L", "127.0.0.1") as server:
             await wait_for_usrsctp_listener(there, 5001)
             async with run_program(
@@ -125,7 +126,7 @@ async def test_tsctp_counts_what_tsctp_sends(ports: list[int]) -> None:
 
 async def test_echo_server_returns_what_was_sent(c_peer: Path, ports: list[int]) -> None:
     here, there = ports
-    with trio.fail_after(30):
+    with trio.fail_after(TIME_LIMIT):
         async with run_program("echo_server", there, here):
             await wait_for_usrsctp_listener(there, 7)
             async with run_c_peer(

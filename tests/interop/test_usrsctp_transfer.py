@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from tests.support.live_peers import (
+    TIME_LIMIT,
     Digest,
     free_udp_ports,
     run_c_peer,
@@ -22,6 +23,7 @@ from tests.support.usrsctp_association import (
     QUICK,
     ROLES,
     Role,
+    assert_nothing_dropped,
     assert_shut_down,
     associated,
     connected,
@@ -67,13 +69,13 @@ async def test_100_megabytes_each_way_at_once(c_peer: Path, role: Role) -> None:
     assert sent.in_any_order() == (MESSAGES, sent.size, summary["received"]["sum"])
     assert received.in_order() == (MESSAGES, received.size, summary["sent"]["digest"])
     assert summary["checksum_errors"] == 0
-    assert association.statistics().dropped == {}
+    assert_nothing_dropped(association)
 
 
 async def test_tsctp_sends_us_100_megabytes() -> None:
     here, there = free_udp_ports(2)
     options = ("-E", there, "-U", here, "-n", MESSAGES, "-l", SIZE)
-    with trio.fail_after(60):
+    with trio.fail_after(TIME_LIMIT):
         async with (
             listening(here) as associations,
             run_program("tsctp", *options, "127.0.0.1") as client,
@@ -87,7 +89,7 @@ async def test_tsctp_sends_us_100_megabytes() -> None:
 
 async def test_tsctp_gets_100_megabytes_from_us() -> None:
     here, there = free_udp_ports(2)
-    with trio.fail_after(60):
+    with trio.fail_after(TIME_LIMIT):
         async with run_program("tsctp", "-E", there, "-U", here, "-L", "127.0.0.1") as server:
             await wait_for_usrsctp_listener(there, 5001)
             async with connected(here, there) as association:
@@ -99,7 +101,7 @@ async def test_tsctp_gets_100_megabytes_from_us() -> None:
 async def test_echo_server_returns_100_megabytes() -> None:
     here, there = free_udp_ports(2)
     count, size = 9770, 10240  # longer ones it would cut
-    with trio.fail_after(60):
+    with trio.fail_after(TIME_LIMIT):
         async with run_program("echo_server", there, here):
             await wait_for_usrsctp_listener(there, 7)
             sent = Digest()
@@ -118,7 +120,7 @@ async def test_a_bad_network_between_us(c_peer: Path) -> None:
     ports = ("--udp", there, "--peer-udp", here)
     timers = ("--rto-min", 50, "--rto-max", 200)
     job = ("--verify", "--job", "send", "--linger", "--count", 600, "--size", 3000)
-    with trio.fail_after(60):
+    with trio.fail_after(TIME_LIMIT):
         async with (
             run_c_peer(c_peer, *ports, *timers, *job) as peer,
             open_relay(here, there, loss=0.05, reorder=0.02, duplicate=0.02, corrupt=0.02) as relay,

@@ -174,8 +174,8 @@ static struct {
 	uint16_t streams, in_streams, out_streams, first_stream;
 	uint32_t ppid, mtu, rto_min, rto_max, policy, policy_value;
 	int sndbuf, rcvbuf, udpbuf;
-	uint32_t heartbeat, hold; /* milliseconds */
-	bool unordered, verify, report, nodelay, interleaving, linger, answer_strangers, explicit_eor;
+	uint32_t heartbeat; /* milliseconds */
+	bool hold, unordered, verify, report, nodelay, interleaving, linger, answer_strangers, explicit_eor;
 	uint64_t seed;
 	double duration;
 } options = {
@@ -186,7 +186,7 @@ static struct {
 static struct socket *association;
 static pthread_mutex_t output = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t echo_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t echo_arrived = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t echo_arrived = PTHREAD_COND_INITIALIZER, may_read = PTHREAD_COND_INITIALIZER;
 static uint64_t echoes;
 static double setup_ms, cpu_before; /* what connecting took; CPU seconds used before it */
 static const char *ending = "end of file";
@@ -340,7 +340,10 @@ static void *receive_all(void *unused) {
 	size_t room = 1 << 20, held = 0;
 	uint8_t *buffer = malloc(room);
 	(void)unused;
-	usleep((useconds_t)options.hold * 1000);
+	pthread_mutex_lock(&echo_lock);
+	while (options.hold) /* until the command comes to read */
+		pthread_cond_wait(&may_read, &echo_lock);
+	pthread_mutex_unlock(&echo_lock);
 	for (;;) {
 		struct sctp_rcvinfo info;
 		socklen_t info_size = sizeof info;
@@ -396,9 +399,9 @@ static void fill(uint8_t *data, size_t size) {
 static void send_many(uint64_t count, size_t size, uint16_t first_stream, uint16_t streams, uint32_t ppid, bool unordered,
                       uint32_t policy, uint32_t value) {
 	uint8_t *data = malloc(size);
-	double end = options.duration > 0 ? now() + options.duration : 0;
+	double end = options.duration > 0 ? now() + options.duration : 0; /* a rate is that of two or more */
 	fill(data, size);
-	for (uint64_t i = 0; end > 0 ? now() < end : i < count; i++) {
+	for (uint64_t i = 0; end > 0 ? i < 2 || now() < end : i < count; i++) {
 		if (options.verify)
 			fill(data, size);
 		send_message(data, size, (uint16_t)(first_stream + i % streams), ppid, unordered, policy, value);
@@ -454,7 +457,7 @@ static void abort_association(void) {
 }
 
 /* send COUNT SIZE FIRST_STREAM STREAMS PPID UNORDERED POLICY VALUE | text STREAM PPID WORDS...
- * reset in|out|both [ID...] | add IN OUT | shutdown | abort | sleep MILLISECONDS */
+ * reset in|out|both [ID...] | add IN OUT | shutdown | abort | read | sleep MILLISECONDS */
 static void obey_commands(void) {
 	char line[8192], word[16];
 	while (fgets(line, sizeof line, stdin)) {
@@ -476,6 +479,11 @@ static void obey_commands(void) {
 			usrsctp_shutdown(association, SHUT_WR);
 		} else if (strncmp(line, "abort", 5) == 0) {
 			abort_association();
+		} else if (strncmp(line, "read", 4) == 0) {
+			pthread_mutex_lock(&echo_lock);
+			options.hold = false;
+			pthread_cond_signal(&may_read);
+			pthread_mutex_unlock(&echo_lock);
 		} else if (sscanf(line, "sleep %lu", &count) == 1) {
 			usleep((useconds_t)count * 1000);
 		} else {
@@ -650,7 +658,7 @@ static const struct option option_table[] = {
 	{"duration", required_argument, NULL, 'D'},   {"unordered", no_argument, NULL, 'x'},
 	{"verify", no_argument, NULL, 'v'},           {"report", no_argument, NULL, 'r'},
 	{"nodelay", no_argument, NULL, 'N'},          {"interleaving", no_argument, NULL, 'I'},
-	{"heartbeat", required_argument, NULL, 'H'},  {"hold", required_argument, NULL, 'W'},
+	{"heartbeat", required_argument, NULL, 'H'},  {"hold", no_argument, NULL, 'W'},
 	{"answer-strangers", no_argument, NULL, 'A'}, {"explicit-eor", no_argument, NULL, 'E'},
 	{"linger", no_argument, NULL, 'L'},           {NULL, 0, NULL, 0},
 };
@@ -688,7 +696,7 @@ static void parse_options(int argc, char **argv) {
 		case 'v': options.verify = true; break;
 		case 'r': options.report = true; break;
 		case 'H': options.heartbeat = number; break;
-		case 'W': options.hold = number; break;
+		case 'W': options.hold = true; break;
 		case 'A': options.answer_strangers = true; break;
 		case 'E': options.explicit_eor = true; break;
 		case 'N': options.nodelay = true; break;

@@ -14,7 +14,7 @@ from typing import Any
 
 import trio
 
-from tests.support.live_peers import missing_peer
+from tests.support.live_peers import TIME_LIMIT, missing_peer
 from trio_sctp import RtcEndpoint, RtcPeer, RtcServer
 
 PAGE = b"""<!doctype html><title>trio_sctp</title><script>
@@ -150,7 +150,10 @@ async def _read_request(stream: trio.SocketStream) -> Request | None:
     headers = dict(line.lower().split(": ", 1) for line in lines[1:])
     length = int(headers.get("content-length", "0"))
     while len(body) < length:
-        body += await stream.receive_some()
+        block = await stream.receive_some()
+        if not block:
+            return None
+        body += block
     return method, path, body
 
 
@@ -174,7 +177,7 @@ async def run_chromium(*flags: str) -> AsyncIterator[Chromium]:
                 stderr=subprocess.DEVNULL,
             )
             try:
-                with trio.fail_after(30):
+                with trio.fail_after(TIME_LIMIT):
                     await browser._page_loads.wait()
                     await browser.run("return navigator.userAgent")
                 yield browser

@@ -9,12 +9,12 @@ from functools import partial
 import trio
 
 from tests.support.chromium import Chromium, run_chromium
+from tests.support.live_peers import TIME_LIMIT
 from trio_sctp import Association, Config, DataChannel, serve_rtc
 from trio_sctp._rtc import DEFAULT_RTC_CONFIG
 
 __all__ = ["ECHO", "called_page", "echo", "echo_channel"]
 
-TIME_LIMIT = 40
 
 ECHO = """
 const channel = await opened(pc.createDataChannel(label, options));
@@ -22,6 +22,8 @@ const values = ['', 'x', 'gr\\u00fc\\u00df \\u20ac \\u{1d11e}', 'ab\\u00e7d'.rep
   new Uint8Array(0), new Uint8Array([7]), crypto.getRandomValues(new Uint8Array(65536)),
   new Uint8Array(262144).fill(9)];
 for (const value of values) {
+  // Of what is sent only once no more than fits into a packet: a SACK that is late loses what is longer.
+  if (channel.maxRetransmits === 0 && (value.length ?? value.byteLength) > 500) continue;
   const answer = message(channel);
   channel.send(value);
   const back = await answer;
@@ -59,10 +61,9 @@ async def called_page(
     before: str = "pc.createDataChannel('first');",
     handler: Callable[[Association], Awaitable[object]] = echo,
     config: Config = DEFAULT_RTC_CONFIG,
-    time_limit: float = TIME_LIMIT,
 ) -> AsyncIterator[Chromium]:
     """A page that ``calls`` a server of ours, or is called by it; that runs ``handler`` for it."""
-    with trio.fail_after(time_limit):
+    with trio.fail_after(TIME_LIMIT):
         async with run_chromium(*flags) as page, trio.open_nursery() as nursery:
             server = await nursery.start(partial(serve_rtc, handler, 0, lite=lite, config=config))
             await page.run(f"pc = new RTCPeerConnection(); {before}")

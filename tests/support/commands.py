@@ -12,8 +12,18 @@ from pathlib import Path
 
 import trio
 
-TIME_LIMIT = 60.0
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.live_peers import ROOT, TIME_LIMIT
+
+__all__ = [
+    "ROOT",
+    "Program",
+    "assert_fails_in_one_line",
+    "program",
+    "run_to_end",
+    "run_trio_sctp",
+    "trio_sctp_command",
+]
+
 TRIO_SCTP = (sys.executable, "-m", "trio_sctp.cli")
 
 

@@ -11,10 +11,12 @@ import importlib.util
 import json
 import math
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -28,6 +30,8 @@ from trio_sctp._wire.chunks import Init, InitAck
 from trio_sctp._wire.packet import COMMON_HEADER_SIZE, encode_packet
 
 ROOT = Path(__file__).parent.parent.parent
+TIME_LIMIT = 300.0
+"""Seconds that end what hangs, and nothing that a busy machine only makes slow."""
 USRSCTP_PROGRAMS = Path("/usr/lib/usrsctp")
 C_PEER_SOURCE = Path(__file__).parent.parent / "interop" / "usrsctp_peer.c"
 
@@ -60,16 +64,46 @@ def compile_c_peer(folder: Path) -> Path:
     return program
 
 
+PORTS = range(20_000, 32_000)
+"""Systems give no socket that is bound to port 0 one of these, so nobody takes a free one by chance."""
+_claims: deque[socket.socket] = deque()
+
+
 def free_udp_ports(count: int) -> list[int]:
-    """Ports on 127.0.0.1 that nobody uses at the moment, all different."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
+    """UDP ports that nobody uses, all different; TCP's of the same numbers are free, too."""
+    start, found = secrets.randbelow(len(PORTS)), []
+    for offset in range(len(PORTS)):
+        port = PORTS[(start + offset) % len(PORTS)]
+        if _claim(port) and _is_free(port):
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise AssertionError("no port is free")
+
+
+def _claim(port: int) -> bool:
+    """Another test run on this machine gets other ports, until this process has had some more."""
+    if sys.platform == "linux":  # where sockets may have names that are no files
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind(f"\0trio_sctp tests, port {port}")
+        except OSError:
+            claim.close()
+            return False
+        _claims.append(claim)
+        if len(_claims) > 32:  # whose tests are over
+            _claims.popleft().close()
+    return True
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                return False
+    return True
 
 
 class Digest:

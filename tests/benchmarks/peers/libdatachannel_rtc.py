@@ -19,7 +19,7 @@ from tests.benchmarks.workloads import PACKET_SIZE, Meter, Workload, say
 HIGH_WATER = 1024 * 1024
 ABOVE_SCTP = 12 + 48 + 8 + 40
 """What libdatachannel takes off its MTU to get the largest packet of SCTP."""
-PATIENCE = 30.0
+PATIENCE = 300.0
 
 
 def connect() -> Any:
