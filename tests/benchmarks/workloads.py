@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,16 @@ class Workload:
     path_mtu_discovery: bool = False
     """With packets as large as the loopback carries: for stacks that find that out."""
     seconds: float = 3.0
+
+    def turns(self) -> Iterator[float]:
+        """The time now, until it is over; twice at least, which a rate needs."""
+        now = time.perf_counter()
+        end = now + self.seconds
+        for number in count():
+            if number >= 2 and now >= end:
+                return
+            yield now
+            now = time.perf_counter()
 
     @property
     def needs_ours(self) -> bool:

@@ -95,7 +95,7 @@ async def talk(opened: Any, done: Callable[[], None] = lambda: None) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Something in the background is about to come true."""
-    with trio.fail_after(20):
+    with trio.fail_after(300):
         while not condition():
             await trio.sleep(0.005)
 
@@ -129,15 +129,12 @@ async def cancelled_at(
 
 
 @Servers
-async def test_clients_cancelled_at_every_checkpoint(
-    server: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_clients_cancelled_at_every_checkpoint(server: Any) -> None:
     """Each leaves nothing of itself, and the next one is served.
 
     Whoever breaks off a DTLS handshake has nobody's trust yet and cannot say so: the server waits for
     the end of the handshake's time.
     """
-    monkeypatch.setattr("trio_sctp._dtls_serve.SETUP_TIMEOUT", 1.0)
     before = trio.lowlevel.current_statistics().tasks_living
     async with trio.open_nursery() as nursery, server(nursery) as (endpoint, open_association):
         port = port_of(endpoint)
@@ -218,7 +215,7 @@ async def test_clients_that_do_nothing_but_the_dtls_handshake(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """They stayed for ever: nothing but an association notices that a peer is gone."""
-    monkeypatch.setattr("trio_sctp._dtls_serve.SETUP_TIMEOUT", 0.3)
+    monkeypatch.setattr("trio_sctp._dtls_serve.SETUP_TIMEOUT", 3.0)
     async with trio.open_nursery() as nursery, dtls_server(nursery) as (endpoint, opening):
         transports = []
         for _ in range(3):

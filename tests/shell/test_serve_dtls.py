@@ -164,7 +164,7 @@ async def test_a_client_that_begins_anew_at_its_address() -> None:
                 await association.wait_closed()
                 await association.listen().accept()
         await ask(endpoint.port, "I am new", local_host=HOST, local_port=port)
-        with trio.fail_after(2):
+        with trio.fail_after(300):
             await ended.wait()
         nursery.cancel_scope.cancel()
 
@@ -175,9 +175,10 @@ async def test_too_many_handshakes_at_once() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stuck:
             await half_open(stuck, endpoint.port)
             assert endpoint.statistics().half_open == 1
-            with trio.move_on_after(0.3):
-                await ask(endpoint.port, "?")
-            assert endpoint.statistics().hellos_ignored > 0
+            nursery.start_soon(ask, endpoint.port, "?")
+            with trio.fail_after(300):
+                while not endpoint.statistics().hellos_ignored:
+                    await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
 
 
@@ -201,7 +202,7 @@ async def test_a_certificate_that_only_some_parsers_take() -> None:
     client.start(now=0.0)
     async with trio.open_nursery() as nursery:
         endpoint = await start(nursery)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger, trio.fail_after(10):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger, trio.fail_after(300):
             stranger.setblocking(False)
             stranger.connect((HOST, endpoint.port))
             while not endpoint.statistics().handshakes_failed:

@@ -43,8 +43,7 @@ async def send(channel: RTCDataChannel, workload: Workload, meter: Meter) -> Non
         await opened.wait()
     meter.is_up()
     payload = bytes(workload.size)
-    end = time.perf_counter() + workload.seconds
-    while (start := time.perf_counter()) < end:
+    for start in workload.turns():
         channel.send(payload)
         if workload.ping:
             await replied.wait()

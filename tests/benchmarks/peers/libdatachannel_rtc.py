@@ -110,8 +110,7 @@ def send(channel: Any, workload: Workload, meter: Meter) -> None:
     channel.set_buffered_amount_low_threshold(HIGH_WATER // 4)
     channel.on_buffered_amount_low(drained.set)
     payload = bytes(workload.size)
-    end = time.perf_counter() + workload.seconds
-    while time.perf_counter() < end:
+    for _ in workload.turns():
         channel.send(payload)
         if channel.buffered_amount() > HIGH_WATER:
             drained.clear()

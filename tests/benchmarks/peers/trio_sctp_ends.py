@@ -60,8 +60,7 @@ async def send(association: trio_sctp.Association, workload: Workload, meter: Me
     payload = bytes(workload.size)
     step: Callable[[trio_sctp.DataChannel, bytes, Meter], Awaitable[None]]
     step = _ping if workload.ping else _send_what_goes if workload.nowait else _send_one
-    end = time.perf_counter() + workload.seconds
-    while time.perf_counter() < end:
+    for _ in workload.turns():
         await step(channel, payload, meter)
     await channel.send(b"!")
     await channel.receive()

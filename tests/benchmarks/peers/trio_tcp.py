@@ -71,8 +71,7 @@ async def client(workload: Workload, port: int, wrap: Wrap = unwrapped) -> None:
     messages = Messages(await wrap(await trio.open_tcp_stream("127.0.0.1", port)))
     meter.is_up()
     payload = bytes(workload.size)
-    end = time.perf_counter() + workload.seconds
-    while (start := time.perf_counter()) < end:
+    for start in workload.turns():
         await messages.send(payload)
         if workload.ping:
             await messages.receive()
