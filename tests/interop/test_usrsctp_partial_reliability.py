@@ -164,7 +164,7 @@ async def test_we_give_up(
 ) -> None:
     async with ends(role, interleaving, c_peer) as both:
         both.lose(HEAVY_LOSS if limits == {"max_retransmits": 1} else LOSS)
-        receipts = {}
+        receipts: dict[int, Receipt] = {}
         # As a program does that goes on and on, until some of what was sent is given up.
         while len(receipts) < COUNT or both.association.statistics().messages_abandoned_sent < 5:
             receipts[len(receipts)] = await send(both, len(receipts), **limits)
