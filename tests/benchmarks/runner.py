@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.workloads import PACKET_SIZE, SOCKET_BUFFER, Workload
-from tests.support.live_peers import TIME_LIMIT, free_udp_ports
+from tests.support.commands import TIME_LIMIT
+from tests.support.live_peers import free_udp_ports
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -6,13 +6,8 @@ from pathlib import Path
 
 import trio
 
-from tests.support.commands import run_trio_sctp, trio_sctp_command
-from tests.support.live_peers import (
-    TIME_LIMIT,
-    free_udp_ports,
-    run_program,
-    wait_for_usrsctp_listener,
-)
+from tests.support.commands import TIME_LIMIT, run_trio_sctp, trio_sctp_command
+from tests.support.live_peers import free_udp_ports, run_program, wait_for_usrsctp_listener
 
 
 async def test_the_client_talks_to_usrsctp_s_echo_server() -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import trio
 
-from tests.support.commands import ROOT, program
+from tests.support.commands import ROOT, TIME_LIMIT, program
 from tests.support.devtools import Page, open_browser
-from tests.support.live_peers import TIME_LIMIT
 
 
 @asynccontextmanager

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.support.live_peers import TIME_LIMIT, JsonPeer, free_udp_ports, run_aiortc_peer
+from tests.support.commands import TIME_LIMIT
+from tests.support.live_peers import JsonPeer, free_udp_ports, run_aiortc_peer
 from tests.support.usrsctp_association import LOOPBACK, ROLES, Role, ending_of, events_of
 from trio_sctp import (
     Association,

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import trio
 
-from tests.support.commands import Program, trio_sctp_command
+from tests.support.commands import TIME_LIMIT, Program, trio_sctp_command
 from tests.support.devtools import Browser, Page, open_browser
-from tests.support.live_peers import TIME_LIMIT, free_udp_ports
+from tests.support.live_peers import free_udp_ports
 
 STATE = "document.querySelector('#connection').dataset.state"
 

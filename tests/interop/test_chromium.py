@@ -10,7 +10,7 @@ import trio
 
 from tests.support.chromium import run_chromium
 from tests.support.chromium_pages import ECHO, called_page, echo_channel
-from tests.support.live_peers import TIME_LIMIT
+from tests.support.commands import TIME_LIMIT
 from tests.support.webrtc_peers import check_path_mtu
 from trio_sctp import (
     Association,

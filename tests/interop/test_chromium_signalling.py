@@ -7,7 +7,7 @@ import trio
 
 from tests.support.chromium import Chromium, run_chromium
 from tests.support.chromium_pages import ECHO, called_page, echo
-from tests.support.live_peers import TIME_LIMIT
+from tests.support.commands import TIME_LIMIT
 from trio_sctp import Association, LocalProtocolError, RtcPeer, open_rtc_endpoint
 
 COLLECTING = """

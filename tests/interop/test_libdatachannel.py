@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.support.live_peers import TIME_LIMIT
+from tests.support.commands import TIME_LIMIT
 from tests.support.webrtc_peers import (
     Role,
     Stack,

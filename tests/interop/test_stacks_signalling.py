@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.support.live_peers import TIME_LIMIT
+from tests.support.commands import TIME_LIMIT
 from tests.support.webrtc_peers import Role, Stack, WebrtcPeer, introduce, run_webrtc_peer
 from trio_sctp import Association, RtcEndpoint, RtcPeer, open_rtc_endpoint
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import trio
 
-from tests.support.live_peers import TIME_LIMIT, free_udp_ports, run_c_peer
+from tests.support.commands import TIME_LIMIT
+from tests.support.live_peers import free_udp_ports, run_c_peer
 from tests.support.packet_log import PacketLog
 from tests.support.usrsctp_association import CONFIG, LOOPBACK
 from trio_sctp import open_association

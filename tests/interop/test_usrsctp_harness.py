@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.support.commands import TIME_LIMIT
 from tests.support.live_peers import (
-    TIME_LIMIT,
     Digest,
     free_udp_ports,
     run_c_peer,

@@ -8,7 +8,8 @@ from random import Random
 import pytest
 import trio
 
-from tests.support.live_peers import TIME_LIMIT, Digest, free_udp_ports, run_c_peer
+from tests.support.commands import TIME_LIMIT
+from tests.support.live_peers import Digest, free_udp_ports, run_c_peer
 from tests.support.udp_relay import open_relay
 from tests.support.usrsctp_association import (
     BIG_BUFFERS,

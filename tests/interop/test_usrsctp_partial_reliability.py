@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.support.live_peers import TIME_LIMIT, JsonPeer, free_udp_ports, run_c_peer
+from tests.support.commands import TIME_LIMIT
+from tests.support.live_peers import JsonPeer, free_udp_ports, run_c_peer
 from tests.support.udp_relay import UdpRelay, open_relay
 from tests.support.usrsctp_association import (
     BIG_BUFFERS,

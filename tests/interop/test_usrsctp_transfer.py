@@ -8,8 +8,8 @@ from random import Random
 import pytest
 import trio
 
+from tests.support.commands import TIME_LIMIT
 from tests.support.live_peers import (
-    TIME_LIMIT,
     Digest,
     free_udp_ports,
     run_c_peer,

@@ -14,7 +14,8 @@ from typing import Any
 
 import trio
 
-from tests.support.live_peers import TIME_LIMIT, missing_peer
+from tests.support.commands import TIME_LIMIT
+from tests.support.live_peers import missing_peer
 from trio_sctp import RtcEndpoint, RtcPeer, RtcServer
 
 PAGE = b"""<!doctype html><title>trio_sctp</title><script>

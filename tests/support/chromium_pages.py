@@ -9,7 +9,7 @@ from functools import partial
 import trio
 
 from tests.support.chromium import Chromium, run_chromium
-from tests.support.live_peers import TIME_LIMIT
+from tests.support.commands import TIME_LIMIT
 from trio_sctp import Association, Config, DataChannel, serve_rtc
 from trio_sctp._rtc import DEFAULT_RTC_CONFIG
 

@@ -25,13 +25,10 @@ from typing import Any, Literal, NoReturn, TypeVar
 import pytest
 import trio
 
-from tests.support.commands import end_process
+from tests.support.commands import ROOT, end_process
 from trio_sctp._wire.chunks import Init, InitAck
 from trio_sctp._wire.packet import COMMON_HEADER_SIZE, encode_packet
 
-ROOT = Path(__file__).parent.parent.parent
-TIME_LIMIT = 300.0
-"""Seconds that end what hangs, and nothing that a busy machine only makes slow."""
 USRSCTP_PROGRAMS = Path("/usr/lib/usrsctp")
 C_PEER_SOURCE = Path(__file__).parent.parent / "interop" / "usrsctp_peer.c"
 

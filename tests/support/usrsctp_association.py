@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import trio
 
-from tests.support.live_peers import TIME_LIMIT, JsonPeer, free_udp_ports, run_c_peer
+from tests.support.commands import TIME_LIMIT
+from tests.support.live_peers import JsonPeer, free_udp_ports, run_c_peer
 from trio_sctp import (
     Association,
     AssociationClosed,
