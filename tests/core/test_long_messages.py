@@ -1,4 +1,5 @@
-"""The middle of long messages is treated in bulk at both ends: nobody must be able to tell.
+"""The middle of long messages is treated in bulk at both ends, and so are many messages of one stream
+when they are sent: nobody must be able to tell.
 
 The sender makes the packets of a batch together, the receiver takes packets that only carry on without
 making chunks of them.  Each is compared with what happens packet by packet.
@@ -17,11 +18,15 @@ from trio_sctp._wire.packet import encode_packet
 
 SCHEDULERS = ("fcfs", "rr", "rr_pkt", "prio", "fc", "wfq")
 LENGTH_BYTES = (14, 15)
+LONG = (1, 900, 1168, 1169, 3000, 20_000, 60_000)
+SHORT = (1, 50, 300, 550, 600, 1024, 1168)
 
 
-def send_at_random(end: End, random: Random, now: float, streams: int) -> None:
-    for _ in range(random.randrange(6)):
-        size = random.choice((1, 900, 1168, 1169, 3000, 20_000, 60_000))
+def send_at_random(
+    end: End, random: Random, now: float, streams: int, sizes: tuple[int, ...] = LONG
+) -> None:
+    for _ in range(random.randrange(6 if sizes is LONG else 100)):
+        size = random.choice(sizes)
         payload = random.randbytes(size)
         unordered = random.random() < 0.2
         end.association.send(random.randrange(streams), payload, unordered=unordered, now=now)
@@ -38,8 +43,9 @@ def pull_by(end: End, limit: int, now: float) -> list[bytes]:
 @pytest.mark.parametrize("interleaving", [False, True])
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("streams", [1, 4])
+@pytest.mark.parametrize("sizes", [LONG, SHORT])
 def test_a_batch_is_the_same_packets_as_one_at_a_time(
-    interleaving: bool, scheduler: str, streams: int
+    interleaving: bool, scheduler: str, streams: int, sizes: tuple[int, ...]
 ) -> None:
     changes = {"interleaving": interleaving, "stream_scheduler": scheduler, "a_rwnd": 100_000}
     one, many = (established_pair(**changes) for _ in range(2))
@@ -49,7 +55,7 @@ def test_a_batch_is_the_same_packets_as_one_at_a_time(
         now = step * 0.02
         sent = []
         for pair, limit, random in zip((one, many), (1, 64), choices, strict=True):
-            send_at_random(pair.a, random, now, streams)
+            send_at_random(pair.a, random, now, streams, sizes)
             packets = pull_by(pair.a, limit, now)
             sent.append(packets)
             arrived = [packet for packet in packets if random.random() > 0.02]

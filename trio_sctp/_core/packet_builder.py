@@ -161,9 +161,9 @@ class PacketBuilder:
             if has_data:
                 data_sent = True
                 queue = tcb.retransmission_queue
-                if queue.is_amid_messages and state in SENDING and not self._has_company(tcb):
+                if queue.has_unsent and state in SENDING and not self._has_company(tcb):
                     room = self.path_mtu - COMMON_HEADER_SIZE
-                    bodies += queue.full_chunks(room, limit - len(bodies), now)
+                    bodies += queue.full_packets(room, limit - len(bodies), now)
         if data_sent:
             tcb.heartbeat.path_used_at = now
         return bodies

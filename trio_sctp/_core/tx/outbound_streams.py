@@ -103,6 +103,20 @@ class OutboundStream:
             or self.unsent_bytes != self.undelivered_bytes
         )
 
+    def take_that_fit(
+        self, room: int, most: int, header_size: int
+    ) -> tuple[list[OutgoingMessage], int]:
+        """Take the first messages whose chunks share ``room``, at most so many; and what is left."""
+        messages = self.messages
+        taken: list[OutgoingMessage] = []
+        while messages and len(taken) < most:
+            size = header_size + len(messages[0].payload) + 3 & ~3
+            if size > room:
+                break
+            room -= size
+            taken.append(messages.popleft())
+        return taken, room
+
     def remove(self, message: OutgoingMessage) -> None:
         """Take a message out of the line that was given up before it was begun."""
         messages = self.messages
@@ -213,6 +227,19 @@ class OutboundStreams:
                 return message
             self.deactivate(stream)  # an acknowledgement will activate it again
         return None
+
+    def only_stream(self, count: int) -> OutboundStream | None:
+        """The stream that has every turn, if so many of its messages may be begun."""
+        stream = self.scheduler.next() if self.scheduler.is_alone else None
+        if (
+            stream is None
+            or stream.abandoned_waiting
+            or stream.paused
+            or self.suspended
+            or stream.ordered_in_window + count > self._most_in_window
+        ):
+            return None
+        return stream
 
     def activate(self, stream: OutboundStream) -> None:
         """The scheduler may choose a stream on which a message waits, unless it must not be begun."""

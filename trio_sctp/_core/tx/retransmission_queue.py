@@ -113,9 +113,9 @@ class RetransmissionQueue(Transmission):
         return not (self._data.chunks or self._send_queue.unsent_bytes)
 
     @property
-    def is_amid_messages(self) -> bool:
-        """A message was begun and more of it is to be sent: `full_chunks` may have some."""
-        return not self._send_queue.is_between_messages
+    def has_unsent(self) -> bool:
+        """Something is to be sent for the first time: `full_packets` may have some."""
+        return self._send_queue.unsent_bytes > 0
 
     @property
     def next_repeat_size(self) -> int:

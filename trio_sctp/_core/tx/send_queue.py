@@ -169,6 +169,50 @@ class SendQueue:
             limit -= count
         return taken
 
+    def take_whole(
+        self, room: int, limit: int, window: int, *, most: int, least_fragment: int
+    ) -> list[list[OutgoingMessage]]:
+        """The messages of up to ``limit`` packets that are full without cutting one.
+
+        They are all of the only active stream, whose first message was not begun, and more follows
+        them.  ``room`` is for the chunks of a packet, of which it may have ``most``, and ``window`` for
+        those of all packets.  What would be shorter than ``least_fragment`` is not cut off a message.
+        """
+        packets: list[list[OutgoingMessage]] = []
+        streams = self.streams
+        self.start_packet()
+        stream = streams.only_stream(limit * most)
+        if stream is None:
+            return packets
+        header_size = self.header_size
+        while len(packets) < limit:
+            messages, left = stream.take_that_fit(room, most, header_size)
+            window -= room - left
+            if (
+                window < 0
+                or not (messages and stream.messages)
+                or (left - header_size >= least_fragment and len(messages) < most)
+            ):
+                stream.messages.extendleft(reversed(messages))
+                break
+            packets.append(messages)
+        self._begun_and_ended(stream, [message for messages in packets for message in messages])
+        return packets
+
+    def _begun_and_ended(self, stream: OutboundStream, messages: list[OutgoingMessage]) -> None:
+        """These were taken from the stream, to be sent whole, and it has more."""
+        size = 0
+        for message in messages:
+            stream.begin(message, self.interleaving)
+            message.offset = length = len(message.payload)
+            size += length
+        if size:
+            count = len(messages)
+            self.message_count -= count
+            self.unacknowledged_messages += count
+            self.streams.scheduler.sent(stream, count * self.header_size + size)
+            self._reduce_unsent(stream, size)
+
     def acknowledged(self, messages: Iterable[OutgoingMessage]) -> None:
         """The peer has all of these: their stream sequence numbers may be used again (§6.1)."""
         for message in messages:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from ..._wire.data_chunks import (
     BEGINNING,
     DATA_HEADER_SIZE,
+    ENDING,
     IMMEDIATE,
     UNORDERED,
     encode_data,
@@ -43,6 +44,7 @@ SPARING_TIME: Final = 1.0
 
 # A peer that is as careful as we are reads no more of a packet, control chunks included.
 _MAX_BUNDLED = MAX_CHUNKS - 28
+_WHOLE: Final = BEGINNING | ENDING
 
 
 class Transmission:
@@ -276,32 +278,48 @@ class Transmission:
         self._spares_until = now + SPARING_TIME
         return fits
 
-    def full_chunks(self, room: int, limit: int, now: float) -> list[bytes]:
-        """Up to ``limit`` further chunks of new data that fill ``room`` bytes of a packet each.
+    def full_packets(self, room: int, limit: int, now: float) -> list[bytes]:
+        """Up to ``limit`` further packets of new data, what has ``room`` bytes behind their headers.
 
-        They are the middle of messages that `chunks_to_send`, which has to be asked first, has begun,
-        sent while both windows are wide open: what it looks at for each packet is the same for all
-        of these.  Where anything differs they end, and `chunks_to_send` goes on.
+        They are full, with the middle of messages that `chunks_to_send`, which has to be asked first,
+        has begun, or with whole messages; and both windows are wide open: what `chunks_to_send` looks
+        at for each packet is the same for all of these.  Where anything differs they end, and it
+        goes on.
         """
-        data, queue, quota = self._data, self._send_queue, self.recovery.quota
-        wires: list[bytes] = []
-        length = room & ~3  # chunks are padded
-        size = length - queue.header_size
+        window = self._window_of_many(now)
+        room &= ~3  # chunks are padded
+        if window <= 0 or limit <= 0 or room <= self._send_queue.header_size:
+            return []
+        flight_before = self._data.flight_size
+        between = self._send_queue.is_between_messages
+        packets = (self._whole_messages if between else self._middles)(room, limit, window, now)
+        if packets and self.recovery.quota is not None:
+            self._sent(self._data.flight_size - flight_before, now)
+        return packets
+
+    def _window_of_many(self, now: float) -> int:
+        """Bytes of chunks that may go out with nothing to be looked at for each; 0 where there is."""
         if (
-            data.marked_count
+            self._data.marked_count
             or self._one_packet_only
             or self._abandonment.forward_tsn.due
             or self.shutdown_pending
             or self.congestion.watches_packets
             or now < self._spares_until
-            or size <= 0
         ):
-            return wires
-        window = min(self.congestion.cwnd, self._burst_limit) - data.flight_size
+            return 0
+        window = min(self.congestion.cwnd, self._burst_limit) - self._data.flight_size
+        quota = self.recovery.quota
         if quota is not None and quota < window:
             window = quota
-        # the chunk that uses up a window is not one of these: it asks for a SACK at once
-        limit = min(limit, (window - 1) // length, (self.peer_rwnd - self._pmdcs) // size)
+        return window - 1  # the chunk that uses up a window asks for a SACK at once
+
+    def _middles(self, length: int, limit: int, window: int, now: float) -> list[bytes]:
+        """Chunks of this length that are neither the first nor the last of their messages."""
+        data, queue = self._data, self._send_queue
+        wires: list[bytes] = []
+        size = length - queue.header_size
+        limit = min(limit, window // length, (self.peer_rwnd - self._pmdcs) // size)
         for message, payload in queue.take_middles(size, limit):
             tsn, stream_id = data.next_tsn & MASK32, message.stream_id
             flags = UNORDERED if message.unordered else 0
@@ -313,9 +331,29 @@ class Transmission:
             data.add(wire, size, message, now)
             wires.append(wire)
         self.peer_rwnd -= size * len(wires)
-        if quota is not None and wires:
-            self._sent(length * len(wires), now)
         return wires
+
+    def _whole_messages(self, room: int, limit: int, window: int, now: float) -> list[bytes]:
+        """Packets of messages that are not cut, of the only stream that has any."""
+        data, interleaving = self._data, self._send_queue.interleaving
+        window = min(window, self.peer_rwnd - self._pmdcs)
+        packets: list[bytes] = []
+        for messages in self._send_queue.take_whole(
+            room, limit, window, most=_MAX_BUNDLED, least_fragment=self._least_fragment
+        ):
+            wires: list[bytes] = []
+            for message in messages:
+                tsn, stream_id, payload = data.next_tsn & MASK32, message.stream_id, message.payload
+                flags = _WHOLE | UNORDERED if message.unordered else _WHOLE
+                if interleaving:
+                    wire = encode_i_data(flags, tsn, stream_id, message.mid, message.ppid, payload)
+                else:
+                    wire = encode_data(flags, tsn, stream_id, message.ssn, message.ppid, payload)
+                data.add(wire, len(payload), message, now)
+                self.peer_rwnd -= len(payload)
+                wires.append(wire)
+            packets.append(wires[0] if len(wires) == 1 else b"".join(wires))
+        return packets
 
     def _may_probe(self, bundled: bool, now: float) -> bool:
         """Whether one chunk may go out although the peer has no room (§6.1 A)."""
