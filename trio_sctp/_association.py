@@ -208,6 +208,7 @@ class Association(trio.abc.AsyncResource):
 
     @property
     def config(self) -> Config:
+        """The one in force; `update_config` changes it."""
         return self._core.config
 
     @property

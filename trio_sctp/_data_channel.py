@@ -105,6 +105,7 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
 
     @property
     def reliable(self) -> bool:
+        """Whether no message is given up, unless its own `send` says so."""
         return self.max_retransmits is None and self.lifetime is None
 
     @property
@@ -134,6 +135,7 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
         return 0 if self._over else super().unacknowledged_amount
 
     def statistics(self) -> ChannelStatistics:
+        """A snapshot, also after the end."""
         counted = self._properties
         return ChannelStatistics(
             self.label,
@@ -458,5 +460,6 @@ class ChannelListener(trio.abc.Listener[DataChannel]):
 
     @enable_ki_protection
     async def aclose(self) -> None:
+        """Take no further channels here; the association goes on."""
         self._receive.close()
         await checkpoint()

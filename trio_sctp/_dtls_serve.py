@@ -213,6 +213,7 @@ class DtlsEndpoint:
         return port
 
     def statistics(self) -> DtlsServerStatistics:
+        """How many there are now, and what was counted since it began."""
         self._statistics.associations = len(self._shares)
         return self._statistics
 

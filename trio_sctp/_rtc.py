@@ -225,6 +225,7 @@ class RtcEndpoint:
         return self.sockets.addresses
 
     def statistics(self) -> RtcStatistics:
+        """How many there are now, and what was counted since it began."""
         self._statistics.peers = len(self._peers)
         self._statistics.half_open = len(self._half_open)
         return self._statistics

@@ -225,6 +225,7 @@ class UdpEndpoint:
         return port
 
     def statistics(self) -> EndpointStatistics:
+        """A snapshot of all that has come to the port."""
         return self._endpoint.statistics()
 
     @enable_ki_protection

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -52,3 +54,38 @@ def test_the_reference_has_nothing_that_is_not_public() -> None:
     for name in documented():
         module, _, last = name.rpartition(".")
         assert last in public_names(module), name
+
+
+_CLASS = re.compile(r"^\.\. auto(?:class|exception):: ([\w.]+)\n((?:   .*\n)*)", re.MULTILINE)
+
+
+def classes() -> list[Any]:
+    """The classes that the reference describes, with the members that it leaves out."""
+    found = []
+    for page in REFERENCE.glob("*.md"):
+        text = page.read_text()
+        module = re.findall(r"currentmodule:: ([\w.]+)", text)
+        for name, options in _CLASS.findall(text):
+            left_out = re.findall(r":exclude-members: (.*)", options)
+            path = name if name.startswith("trio_sctp") else f"{module[0]}.{name}"
+            kind = getattr(
+                importlib.import_module(path.rpartition(".")[0]), path.rpartition(".")[2]
+            )
+            if inspect.isclass(kind):  # and no alias
+                members = {member for line in left_out for member in line.split(", ")}
+                found.append(pytest.param(kind, members, id=kind.__name__))
+    return found
+
+
+@pytest.mark.parametrize("kind, left_out", classes())
+def test_members_are_described_or_left_out(kind: type, left_out: set[str]) -> None:
+    """What has no docstring of its own or its bases' is not in the manual."""
+    methods = {
+        name
+        for name, value in vars(kind).items()
+        if not name.startswith("_") and (callable(value) or isinstance(value, property))
+    }
+    assert {name for name in methods - left_out if not inspect.getdoc(getattr(kind, name))} == set()
+    attributes = {name for base in kind.__mro__ for name in vars(base).get("__annotations__", ())}
+    made_in_init = set(re.findall(r"self\.(\w+)\b", inspect.getsource(kind)))
+    assert left_out - attributes - made_in_init - set(dir(kind)) == set()

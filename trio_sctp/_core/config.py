@@ -44,8 +44,8 @@ FIXED_BY_INIT = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Parameters of an SCTP association.  Defaults are those of RFC 9260 §16 where it has one, but for
-    ``sack_delay``.
+    """Parameters of an SCTP association.  Defaults are those of RFC 9260 where it has one, but for
+    ``sack_delay`` and ``slow_start_limit``.
 
     Raises `LocalProtocolError` when a value is outside its limits; the message names the field.
     """

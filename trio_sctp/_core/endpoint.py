@@ -186,9 +186,11 @@ class Endpoint:
 
     @property
     def associations(self) -> tuple[Association, ...]:
+        """Those there are now."""
         return tuple(self._routes)
 
     def statistics(self) -> EndpointStatistics:
+        """A snapshot of all that has come to the port."""
         return EndpointStatistics(
             associations=len(self._routes),
             packets_received=self.counters.packets_received,
