@@ -15,6 +15,7 @@ import trio
 from trio.lowlevel import checkpoint, enable_ki_protection
 
 from ._answer import Answer
+from ._arguments import check_type
 from ._capture import PacketCapture
 from ._core.association import Association as CoreAssociation
 from ._core.capabilities import Capabilities
@@ -234,25 +235,27 @@ class Association(trio.abc.AsyncResource):
 
     @enable_ki_protection
     def reset_streams(self, stream_ids: Collection[int]) -> None:
-        """Restart the numbering of streams we send on, after what was sent (RFC 6525 §5.1.2).
+        """Restart the numbering of streams we send on, after what was sent (RFC 6525 §5.1.2); of all
+        streams if none is named.
 
         An `OutgoingStreamsReset` among the `events` tells the result.  Raises `LocalProtocolError`
         for an id that does not exist or belongs to a data channel: closing that resets its
         stream.
         """
-        self._check_resettable(stream_ids)
+        stream_ids = self._resettable(stream_ids)
         now = trio.current_time()
         self._core.reset_streams(stream_ids, now=now)
         self._touched(now)
 
     @enable_ki_protection
     def request_incoming_reset(self, stream_ids: Collection[int]) -> None:
-        """Ask the peer to restart the numbering of streams that it sends on (RFC 6525 §5.1.3).
+        """Ask the peer to restart the numbering of streams that it sends on (RFC 6525 §5.1.3); of
+        all if none is named.
 
         An `IncomingStreamsReset` or `IncomingResetRefused` among the `events` tells the result.
         Raises as `reset_streams` does.
         """
-        self._check_resettable(stream_ids)
+        stream_ids = self._resettable(stream_ids)
         now = trio.current_time()
         self._core.request_incoming_reset(stream_ids, now=now)
         self._touched(now)
@@ -328,11 +331,15 @@ class Association(trio.abc.AsyncResource):
         self._core.path_changed(now=now)
         self._touched(now)
 
-    def _check_resettable(self, stream_ids: Collection[int]) -> None:
+    def _resettable(self, stream_ids: Iterable[int]) -> tuple[int, ...]:
         self._check_usable()
-        for stream_id in stream_ids:
+        wanted = tuple(stream_ids)
+        for stream_id in wanted:
             if stream_id in self._open_channels:
                 raise LocalProtocolError(f"stream_ids has {stream_id}: a data channel is using it")
+        if not wanted and self._open_channels:  # RFC 6525 §4.1: none listed are all of them
+            raise LocalProtocolError("stream_ids is empty, for all: data channels are using some")
+        return wanted
 
     def _check_usable(self) -> None:
         if self._closing:
@@ -359,6 +366,7 @@ class Association(trio.abc.AsyncResource):
         association that is used afterwards raises `trio.ClosedResourceError`.  Nothing happens to
         one that is over.
         """
+        check_type("reason", reason, str)
         self._aborted_here = True
         room = self._core.config.path_mtu - ABORT_OVERHEAD
         self._abort(reason.encode(errors="replace")[:room])
@@ -520,6 +528,7 @@ class Association(trio.abc.AsyncResource):
             self._touched(now)
 
     def _send_message(self, message: Message, wishes: Wishes, since: float | None) -> None:
+        check_type("message", message, Message)
         if self._channels is not None:
             self._check_plain(message)
         now = trio.current_time()

@@ -9,6 +9,7 @@ by water marks: from the moment when ``high_water`` unsent bytes are reached unt
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
@@ -29,6 +30,7 @@ from trio.lowlevel import (
 )
 
 from ._answer import Answer
+from ._core.arguments import check_integer
 from ._core.errors import LocalProtocolError
 from ._receipt import NO_WISHES, SendKeywords, Wishes, wishes_of
 
@@ -326,8 +328,10 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
 
         A message is never cut: one longer than ``high`` is taken whole once there is room.
         """
+        check_integer("high", high, 1, math.inf)
         low = high // 2 if low is None else low
-        if not 0 <= low < high:
+        check_integer("low", low, 0, math.inf)
+        if not low < high:
             raise LocalProtocolError(f"low is {low}: it must be from 0 to below high, {high}")
         self._high_water, self._low_water = high, low
         if self._room:

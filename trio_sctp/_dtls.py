@@ -6,10 +6,17 @@ import random
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
+from ._arguments import check_options
 from ._association import Association
 from ._capture import CaptureTarget
 from ._core.config import Config
-from ._dtls_transport import DEFAULT_DTLS_CONFIG, VerifyPeer, open_dtls
+from ._dtls_transport import (
+    DEFAULT_DTLS_CONFIG,
+    VerifyPeer,
+    give_up,
+    open_dtls,
+    peer_policy,
+)
 from ._open_association import DEFAULT_SHUTDOWN_TIMEOUT, open_association
 from ._udp_socket import ConnectedUDPSocket
 from ._webrtc.certificate import Certificate, Fingerprint
@@ -50,8 +57,10 @@ async def open_dtls_association(
     """
     if (peer_fingerprint is None) == (verify_peer is None):
         raise TypeError("one of peer_fingerprint and verify_peer has to say who the peer must be")
-    policy = peer_fingerprint if verify_peer is None else verify_peer
-    assert policy is not None
+    check_options(config, max_message_size=max_message_size, shutdown_timeout=shutdown_timeout)
+    accepted = peer_fingerprint if verify_peer is None else verify_peer
+    assert accepted is not None
+    policy = peer_policy(accepted)
     socket = await ConnectedUDPSocket.connect(
         host,
         port,
@@ -69,17 +78,22 @@ async def open_dtls_association(
     except BaseException:
         socket.close()
         raise
-    async with open_association(
-        transport,
-        client=True,
-        connect=connect,
-        inits=inits,
-        config=config,
-        data_channels=data_channels,
-        plain_messages=plain_messages,
-        max_message_size=max_message_size,
-        shutdown_timeout=shutdown_timeout,
-        capture=capture,
-        rng=rng,
-    ) as association:
+    try:
+        manager = open_association(
+            transport,
+            client=True,
+            connect=connect,
+            inits=inits,
+            config=config,
+            data_channels=data_channels,
+            plain_messages=plain_messages,
+            max_message_size=max_message_size,
+            shutdown_timeout=shutdown_timeout,
+            capture=capture,
+            rng=rng,
+        )
+    except BaseException:  # a capture that cannot be made, say: the server is told
+        await give_up(transport)
+        raise
+    async with manager as association:
         yield association

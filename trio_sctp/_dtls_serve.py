@@ -18,6 +18,7 @@ from typing import Final, NoReturn, final
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from ._arguments import check_capacity, check_options, check_type
 from ._association import Association
 from ._capture import CaptureTarget, captured
 from ._core.config import Config
@@ -88,6 +89,10 @@ async def serve_dtls(
 
     Never returns.  Raises `OSError` if the port cannot be bound.
     """
+    check_options(config, max_message_size=max_message_size, shutdown_timeout=shutdown_timeout)
+    check_type("certificate", certificate, Certificate)
+    check_capacity("max_associations", max_associations)
+    check_capacity("max_half_open", max_half_open)
     policy = peer_policy(verify_peer)
     async with (
         await UDPSocket.bind(port, host=host, dont_fragment=config.path_mtu_discovery) as socket,

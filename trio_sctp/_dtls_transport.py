@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias, final
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 
+from ._arguments import check_type
 from ._core.config import Config
 from ._errors import HandshakeFailed
 from ._key_log import key_log_from_environment
@@ -54,6 +55,10 @@ def peer_policy(verify_peer: VerifyPeer) -> PeerPolicy:
         return verify_peer
     if isinstance(verify_peer, (Fingerprint, str)):
         return PeerPolicy.fingerprints(verify_peer)
+    if not isinstance(verify_peer, Iterable):
+        raise TypeError(
+            f"verify_peer is {verify_peer!r}: it must be a PeerPolicy or one or several fingerprints"
+        )
     return PeerPolicy.fingerprints(*verify_peer)
 
 
@@ -274,6 +279,7 @@ async def open_dtls(
 
     Raises `CertificateRejected` or `HandshakeFailed`.
     """
+    check_type("certificate", certificate, Certificate)
     policy = peer_policy(verify_peer)
     dtls = DtlsAssociation(
         certificate,
@@ -293,6 +299,11 @@ async def finish_handshake(transport: DtlsTransport) -> None:
     try:
         await transport.handshake()
     except BaseException:
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
-            await transport.aclose()
+        await give_up(transport)
         raise
+
+
+async def give_up(transport: DtlsTransport) -> None:
+    """Close the transport although something else goes wrong, within a second."""
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
+        await transport.aclose()

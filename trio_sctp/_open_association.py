@@ -14,6 +14,7 @@ from typing import Final, final
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from ._arguments import check_options
 from ._association import Association
 from ._background import leave_nursery
 from ._capture import CaptureTarget, PacketCapture, capture_of, finish_capture
@@ -147,6 +148,7 @@ def open_association(
     that was sent could not be delivered.  The latter only if nothing in the block has raised the
     association's failure before: a program that has handled it there is not told again.
     """
+    check_options(config, max_message_size=max_message_size, shutdown_timeout=shutdown_timeout)
     if inits is not None:  # before anything is begun
         local_setup(inits[0], config)
         read_init(inits[1])

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, TypedDict, final
 import trio
 from trio.lowlevel import checkpoint
 
+from ._core.arguments import check_flag
 from ._core.errors import LocalProtocolError
 from ._core.events import Outcome
 from ._core.send_options import SendOptions
@@ -102,8 +103,14 @@ def wishes_of(keywords: SendKeywords) -> Wishes:
     for name in keywords.keys() - _KNOWN:
         raise TypeError(f"send() got an unexpected keyword argument {name!r}")
     receipt = keywords.get("receipt")
-    if receipt is not None and receipt._used:
-        raise LocalProtocolError("receipt: this one belongs to another message")
+    if receipt is not None:
+        if not isinstance(receipt, Receipt):
+            raise TypeError(f"receipt is {receipt!r}: it must be a Receipt")
+        if receipt._used:
+            raise LocalProtocolError("receipt: this one belongs to another message")
+    ordered = keywords.get("ordered")
+    if ordered is not None:
+        check_flag("ordered", ordered)
     options = None
     if keywords.keys() & _LIMITS:
         options = SendOptions(
@@ -111,4 +118,4 @@ def wishes_of(keywords: SendKeywords) -> Wishes:
             lifetime=keywords.get("lifetime"),
             discard_priority=keywords.get("discard_priority"),
         )
-    return Wishes(keywords.get("ordered"), options, receipt)
+    return Wishes(ordered, options, receipt)

@@ -18,9 +18,11 @@ from typing import Final, NoReturn, final
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from ._arguments import check_capacity, check_options, public_addresses
 from ._association import Association
 from ._background import BackgroundNursery
 from ._capture import CaptureTarget, PacketCapture, captured
+from ._core.arguments import check_integer
 from ._core.config import Config
 from ._dtls_transport import DtlsTransport
 from ._open_association import DEFAULT_SHUTDOWN_TIMEOUT, ENTROPY, make_association, make_init
@@ -111,8 +113,8 @@ async def open_rtc_endpoint(
     host: str | Iterable[str] | None = None,
     certificate: Certificate | None = None,
     lite: bool = False,
-    stun_servers: Iterable[str | tuple[str, int]] = (),
-    public_hosts: Iterable[str] = (),
+    stun_servers: str | Iterable[str | tuple[str, int]] = (),
+    public_hosts: str | Iterable[str] = (),
     ice: IceConfig | None = None,
     config: Config = DEFAULT_RTC_CONFIG,
     data_channels: bool = True,
@@ -135,7 +137,7 @@ async def open_rtc_endpoint(
     8445 §2.5).  Otherwise the endpoint checks by itself, which also gets through a NAT on its side;
     ``stun_servers`` (``"stun:host:port"`` or (host, port)) then tell it how it looks from outside.
     ``public_hosts`` are the addresses of this machine where a static translation (a cloud's) stands
-    before it: they are announced in place of its own.
+    before it: they are announced in place of its own.  Of both a single one may stand for itself.
 
     With ``snap`` descriptions carry an INIT chunk; where the peer's does, too, the association is up
     without a handshake of its own, two round trips sooner (draft-hancke-tsvwg-snap).
@@ -154,11 +156,11 @@ async def open_rtc_endpoint(
     Raises `OSError` if an address cannot be bound or a STUN server's name is unknown, and `ValueError`
     for a size out of range.  All peers have to be left before the endpoint is.
     """
-    if not _LEAST_DATAGRAM_SIZE <= max_datagram_size <= MAX_UDP_PAYLOAD:
-        raise ValueError(
-            f"max_datagram_size is {max_datagram_size}: "
-            f"it must be from {_LEAST_DATAGRAM_SIZE} to {MAX_UDP_PAYLOAD}"
-        )
+    check_options(config, shutdown_timeout=shutdown_timeout)
+    check_capacity("max_peers", max_peers)
+    check_capacity("max_half_open", max_half_open)
+    check_integer("max_datagram_size", max_datagram_size, _LEAST_DATAGRAM_SIZE, MAX_UDP_PAYLOAD)
+    announced_hosts = public_addresses(public_hosts)
     servers = await resolve_servers(stun_servers)
     sockets = await RtcSockets.bind(port, host, dont_fragment=config.path_mtu_discovery)
     try:
@@ -166,7 +168,7 @@ async def open_rtc_endpoint(
             options = RtcOptions(
                 lite=lite,
                 stun_servers=servers,
-                public_hosts=tuple(public_hosts),
+                public_hosts=announced_hosts,
                 ice=ice or IceConfig(),
                 config=config,
                 data_channels=data_channels,

@@ -54,6 +54,8 @@ class RtcSession:
         self.type: Literal["offer", "answer"] = "offer"
         self._rng = rng
         self._public_hosts = tuple(public_hosts)
+        if dtls_role is not None and dtls_role not in _SETUP:
+            raise ValueError(f"dtls_role is {dtls_role!r}: it must be one of {', '.join(_SETUP)}")
         self._setup: Setup | None = None if dtls_role is None else _SETUP[dtls_role]
         if self._setup is None and ice.lite:
             self._setup = Setup.PASSIVE  # all may reach it, and its peer checks before it does
@@ -102,8 +104,7 @@ class RtcSession:
         if self.type == "answer":
             assert self.remote is not None
             return local.answer(self.remote, setup=self._role)
-        mid = (self.remote.mid if self.remote is not None else None) or "0"
-        return local.offer(mid=mid)
+        return local.offer(after=self.remote)
 
     def accept_offer(self, sdp: str) -> None:
         """The peer's offer, the first one or a further one."""

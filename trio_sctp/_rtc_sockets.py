@@ -12,7 +12,7 @@ from ipaddress import ip_address
 import ifaddr
 import trio
 
-from ._udp_address import Address as SocketAddress
+from ._udp_address import Address as SocketAddress, check_port
 from ._udp_socket import UDPSocket
 from ._webrtc.ice_common import IceDatagram
 from ._webrtc.stun import Address
@@ -46,14 +46,15 @@ def to_socket_address(address: Address) -> SocketAddress:
     return (*address, 0, 0) if ":" in address[0] else address
 
 
-async def resolve_servers(servers: Iterable[str | tuple[str, int]]) -> list[Address]:
+async def resolve_servers(servers: str | Iterable[str | tuple[str, int]]) -> list[Address]:
     """STUN servers as ``stun:host:port``, ``stun:host``, or (host, port): all their addresses.
 
     Raises `OSError` for an unknown name and `ValueError` for what is no server.
     """
     found: dict[Address, None] = {}
-    for server in servers:
+    for server in [servers] if isinstance(servers, str) else servers:
         host, port = _parse_server(server) if isinstance(server, str) else server
+        check_port(f"the port of STUN server {host}", port, 1)
         for entry in await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_DGRAM):
             found[str(entry[4][0]), int(entry[4][1])] = None
     return list(found)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from ._arguments import check_options
 from ._association import Association
 from ._capture import CaptureTarget
 from ._core.config import Config
@@ -44,6 +45,7 @@ async def open_udp_association(
     Raises `OSError` if the name is unknown or no socket can be made.  Whether anybody is there
     shows in the handshake.
     """
+    check_options(config, max_message_size=max_message_size, shutdown_timeout=shutdown_timeout)
     socket = await ConnectedUDPSocket.connect(
         host,
         port,

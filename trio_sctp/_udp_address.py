@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import trio
 
+from ._core.arguments import check_integer
 from ._udp_fragmentation import IPV4_OVERHEAD, IPV6_OVERHEAD
 
 __all__ = [
@@ -32,8 +33,8 @@ def overhead(family: int, address: Address) -> int:
 
 
 def check_port(name: str, port: int, lowest: int) -> None:
-    if not lowest <= port <= 65535:
-        raise ValueError(f"{name} is {port}: it must be from {lowest} to 65535")
+    """`LocalProtocolError`, which is a `ValueError`, for a number that is none of a UDP port."""
+    check_integer(name, port, lowest, 65535)
 
 
 async def resolve(

@@ -195,8 +195,8 @@ def test_new_sack_delay_holds_for_the_next_sack() -> None:
 @pytest.mark.parametrize(
     "stream_id, options, message",
     [
-        (-1, {}, "stream_id is -1: this association sends on 0 to 65534"),
-        (65535, {}, "stream_id is 65535: this association sends on 0 to 65534"),
+        (-1, {}, "stream_id is -1: it must be from 0 to 65534"),
+        (65535, {}, "stream_id is 65535: it must be from 0 to 65534"),
         (0, {"ppid": -1}, "ppid is -1: it must be from 0 to 4294967295"),
         (0, {"ppid": 2**32}, "ppid is 4294967296: it must be from 0 to 4294967295"),
     ],
@@ -262,5 +262,5 @@ def test_reset_streams_needs_the_extension() -> None:
     with pytest.raises(LocalProtocolError, match="reset_streams: the peer does not support"):
         pair.a.association.reset_streams([1], now=0.0)
     for wrong in (-1, 65536):
-        with pytest.raises(LocalProtocolError, match=f"stream_ids has {wrong}"):
+        with pytest.raises(LocalProtocolError, match=f"one of stream_ids is {wrong}"):
             pair.a.association.reset_streams([wrong], now=0.0)

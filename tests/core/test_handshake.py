@@ -89,7 +89,7 @@ def test_streams_are_what_both_ends_allow() -> None:
     assert pair.a.events == [AssociationUp(outbound_streams=7, inbound_streams=3)]
     assert pair.z.events == [AssociationUp(outbound_streams=3, inbound_streams=7)]
     pair.send(stream_id=6)
-    with pytest.raises(LocalProtocolError, match=r"stream_id is 7: .* sends on 0 to 6"):
+    with pytest.raises(LocalProtocolError, match=r"stream_id is 7: .* from 0 to 6"):
         pair.send(stream_id=7)
 
 

@@ -95,10 +95,10 @@ def test_new_streams_are_used_only_after_the_answer_and_begin_with_ssn_0() -> No
     pair = pair_with_streams()
     pair.a.association.add_outgoing_streams(1, now=pair.now)
     pair.pull()
-    with pytest.raises(LocalProtocolError, match="sends on 0 to 4"):
+    with pytest.raises(LocalProtocolError, match="from 0 to 4"):
         pair.send(stream_id=5)
     pair.deliver()
-    with pytest.raises(LocalProtocolError, match="sends on 0 to 4"):
+    with pytest.raises(LocalProtocolError, match="from 0 to 4"):
         pair.send(stream_id=5)
     pair.pull()
     pair.deliver()
@@ -156,7 +156,9 @@ def test_what_cannot_be_asked_for(verb: str) -> None:
     pair = pair_with_streams()
     ask = getattr(pair.a.association, verb)
     for count in (0, -1):
-        with pytest.raises(LocalProtocolError, match=f"count is {count}: it must be at least 1"):
+        with pytest.raises(
+            LocalProtocolError, match=f"count is {count}: it must be from 1 to 65535"
+        ):
             ask(count, now=pair.now)
     with pytest.raises(LocalProtocolError, match=r"count is 16: with 5 .* at most 15"):
         ask(16, now=pair.now)

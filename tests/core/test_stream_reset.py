@@ -329,7 +329,9 @@ def test_reset_of_all_streams() -> None:
 @pytest.mark.parametrize("call", ["reset_outgoing", "request_incoming"])
 def test_stream_out_of_range_is_a_local_error(call: str) -> None:
     a, _ = pair(streams=10)
-    with pytest.raises(LocalProtocolError, match=r"stream_ids contains 10: it must be from 0 to 9"):
+    with pytest.raises(
+        LocalProtocolError, match=r"one of stream_ids is 10: it must be from 0 to 9"
+    ):
         getattr(a.reset, call)((3, 10))
     assert not a.reset.pending
 

@@ -120,15 +120,21 @@ async def test_the_page_restarts_ice(lite: bool) -> None:
             nursery.cancel_scope.cancel()
 
 
-async def test_we_restart_ice() -> None:
+@pytest.mark.parametrize("called", [True, False])
+async def test_we_restart_ice(called: bool) -> None:
+    """Also where the page has offered media: the sections of an offer stay in their places."""
     with trio.fail_after(TIME_LIMIT):
         async with (
             run_chromium() as page,
             open_rtc_endpoint() as endpoint,
             trio.open_nursery() as nursery,
         ):
-            await page.run("pc = new RTCPeerConnection(); pc.createDataChannel('first');")
-            peer = await page.be_called(endpoint)
+            await page.run("pc = new RTCPeerConnection();")
+            if called:
+                peer = await page.be_called(endpoint)
+            else:
+                await page.run("pc.addTransceiver('audio'); pc.createDataChannel('first');")
+                peer = await page.call(endpoint)
             nursery.start_soon(enter, peer)
             await page.run(ECHO, label="before", options={})
             answer = await page.run(

@@ -343,6 +343,29 @@ def test_media_sections_are_refused_in_their_places_and_nothing_is_echoed() -> N
         assert word not in answer
 
 
+def test_a_further_offer_keeps_the_sections_in_their_places() -> None:
+    """RFC 3264 §8: an ICE restart of ours was refused by a browser that had offered media, too."""
+    before = RemoteDescription.parse(WITH_MEDIA, "offer")
+    again = RemoteDescription.parse(ME.offer(after=before), "offer")
+    assert again.sections == before.sections
+    assert (again.index, again.mid, again.bundled) == (before.index, before.mid, True)
+    assert [line.split()[1] for line in ME.offer(after=before).splitlines() if line[0] == "m"] == [
+        "0",
+        "9",
+        "0",
+    ]
+
+
+@pytest.mark.parametrize("group", ["", " ", "BUNDLE", "LS 0"])
+def test_a_group_of_nothing_is_no_bundle(group: str) -> None:
+    """An empty value was a `ValueError` that is no `SdpError`."""
+    offer = RemoteDescription.parse(replaced(CHROMIUM, "group", group), "offer")
+    assert not offer.bundled
+    text = CHROMIUM.replace("a=group:BUNDLE 0", f"a=group:{group}")
+    assert text != CHROMIUM
+    assert not RemoteDescription.parse(text, "offer").bundled
+
+
 def test_offer_without_bundle_gets_an_answer_without() -> None:
     text = without(without(CHROMIUM, "group"), "mid")
     answer = ME.answer(RemoteDescription.parse(text, "offer"))

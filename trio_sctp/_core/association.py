@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .._wire.chunks import Heartbeat
 from .._wire.error_causes import UserInitiatedAbort
 from .._wire.packet import COMMON_HEADER_SIZE
+from .arguments import check_integer
 from .capabilities import Capabilities
 from .config import FIXED_BY_INIT
 from .errors import LocalProtocolError
@@ -118,12 +119,10 @@ class Association(StateMachine):
             raise LocalProtocolError("payload is empty: SCTP has no messages without data")
         tcb = self.tcb
         streams = self.outbound_streams if tcb is None else tcb.outbound_streams
-        if not 0 <= stream_id < streams:
-            raise LocalProtocolError(
-                f"stream_id is {stream_id}: this association sends on 0 to {streams - 1}"
-            )
-        if not 0 <= ppid < 2**32:
-            raise LocalProtocolError(f"ppid is {ppid}: it must be from 0 to {2**32 - 1}")
+        if type(stream_id) is not int or not 0 <= stream_id < streams:
+            check_integer("stream_id", stream_id, 0, streams - 1)
+        if type(ppid) is not int or not 0 <= ppid < 2**32:
+            check_integer("ppid", ppid, 0, 2**32 - 1)
         if self.ended or self.ending.requested or self.state in SHUTTING_DOWN:
             raise LocalProtocolError(f"send: the association is {self._described_state()}")
         message = OutgoingMessage(stream_id, ppid, payload, unordered)
@@ -279,8 +278,7 @@ class Association(StateMachine):
         priority out of range.
         """
         for name, value in (("stream_id", stream_id), ("priority", priority)):
-            if value not in range(65536):
-                raise LocalProtocolError(f"{name} is {value!r}: it must be from 0 to 65535")
+            check_integer(name, value, 0, 65535)
         self.send_queue.streams.set_priority(stream_id, priority)
 
     def stream_priority(self, stream_id: int) -> int:
@@ -481,5 +479,4 @@ class Association(StateMachine):
 
 def _check_range(stream_ids: Collection[int]) -> None:
     for stream_id in stream_ids:
-        if not 0 <= stream_id < 65536:
-            raise LocalProtocolError(f"stream_ids has {stream_id}: it must be from 0 to 65535")
+        check_integer("one of stream_ids", stream_id, 0, 65535)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from .._wire.dcep import ChannelType, DataChannelOpen
+from .arguments import check_flag, check_integer, check_number, check_text
 from .errors import LocalProtocolError
 from .send_options import SendOptions
 
@@ -167,14 +168,15 @@ def opening_of(channel: Channel) -> DataChannelOpen:
     if max_retransmits is not None:
         if lifetime is not None:
             raise LocalProtocolError("lifetime: a channel has this or max_retransmits, not both")
-        _check_range("max_retransmits", max_retransmits, 2**32 - 1)
+        check_integer("max_retransmits", max_retransmits, 0, 2**32 - 1)
         channel_type, parameter = ChannelType.PARTIAL_RELIABLE_REXMIT, max_retransmits
     elif lifetime is not None:
-        _check_range("lifetime", lifetime, (2**32 - 1) / 1000)
+        check_number("lifetime", lifetime, 0, (2**32 - 1) / 1000)
         channel_type, parameter = ChannelType.PARTIAL_RELIABLE_TIMED, round(lifetime * 1000)
-    _check_range("priority", channel.priority, 65535)
+    check_integer("priority", channel.priority, 0, 65535)
+    check_flag("ordered", channel.ordered)
     for name, text in (("label", channel.label), ("protocol", channel.protocol)):
-        _check_text(name, text)
+        check_text(name, text, 65535)
     if not channel.ordered:
         channel_type = ChannelType(channel_type | _UNORDERED)
     return DataChannelOpen(
@@ -202,17 +204,3 @@ def channel_of(stream_id: int, opening: DataChannelOpen) -> Channel:
 def _memory_of(text: str) -> int:
     """Bytes that a string takes at most: a single character can make all of them four bytes wide."""
     return len(text) if text.isascii() else 4 * len(text)
-
-
-def _check_range(name: str, value: float, limit: float) -> None:
-    if not 0 <= value <= limit:
-        raise LocalProtocolError(f"{name} is {value}: it must be from 0 to {limit}")
-
-
-def _check_text(name: str, text: str) -> None:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as exc:
-        raise LocalProtocolError(f"{name} cannot be sent as UTF-8: {exc}") from None
-    if size > 65535:
-        raise LocalProtocolError(f"{name} is {size} bytes of UTF-8: it may have 65535")

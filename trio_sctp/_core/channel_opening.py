@@ -17,6 +17,7 @@ from .._wire.dcep import (
     decode_dcep,
 )
 from .._wire.tlv import DecodeError
+from .arguments import check_integer
 from .capabilities import offered
 from .channel import (
     Channel,
@@ -91,10 +92,7 @@ class ChannelOpener:
         self._table.add(channel, stream_id)
 
     def _open_negotiated(self, channel: Channel, stream_id: int, now: float) -> None:
-        if not 0 <= stream_id < self._stream_limit:
-            raise LocalProtocolError(
-                f"stream_id is {stream_id}: it must be from 0 to {self._stream_limit - 1}"
-            )
+        check_integer("stream_id", stream_id, 0, self._stream_limit - 1)
         if stream_id in self._table.by_id or self._table.ids.is_burnt(stream_id):
             raise LocalProtocolError(f"stream_id is {stream_id}: that id is in use")
         self._table.add(channel, stream_id)

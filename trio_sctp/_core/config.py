@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
+from .arguments import check_flag, check_integer, check_number
 from .errors import LocalProtocolError
 
 __all__ = [
@@ -141,23 +142,15 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(
-                value, int if type(low) is int else _NUMBER
-            ):
-                kind = "an integer" if type(low) is int else "a number"
-                raise LocalProtocolError(f"{name} is {value!r}: it must be {kind}")
-            if not low <= value <= high:
-                raise LocalProtocolError(f"{name} is {value}: it must be from {low} to {high}")
+            check = check_integer if type(low) is int else check_number
+            check(name, getattr(self, name), low, high)
         for name in (
             "path_mtu_discovery",
             "zero_checksum",
             "accept_association_reset",
             "interleaving",
         ):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise LocalProtocolError(f"{name} is {value!r}: it must be True or False")
+            check_flag(name, getattr(self, name))
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise LocalProtocolError(
@@ -181,7 +174,6 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "loss_recovery": get_args(LossRecoveryName),
 }
 _INFINITY = float("inf")
-_NUMBER = (int, float)
 _LIMITS: dict[str, tuple[float, float]] = {
     "local_port": (1, 65535),
     "remote_port": (1, 65535),

@@ -23,6 +23,7 @@ from .._wire.dcep import (
     decode_dcep,
 )
 from .._wire.tlv import DecodeError
+from .arguments import check_integer
 from .channel import Channel, ChannelAssociation, ChannelCounters
 from .channel_closing import ChannelCloser, HeldItem, error_of
 from .channel_events import (
@@ -96,10 +97,7 @@ class DataChannels:
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         local_max_message_size: int = 0,
     ) -> None:
-        if max_message_size < 0:
-            raise LocalProtocolError(
-                f"max_message_size is {max_message_size}: it cannot be negative"
-            )
+        check_integer("max_message_size", max_message_size, 0, 2**64 - 1)
         self._association = association
         self._table = table = ChannelTable(association, client=client)
         self._channels = table.by_id

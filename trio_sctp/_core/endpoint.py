@@ -17,6 +17,7 @@ from .._wire.chunks import Abort, Chunk, CookieEcho, Init
 from .._wire.error_causes import OutOfResource
 from .._wire.packet import checksum_ok, decode_chunks, decode_header
 from .._wire.tlv import DecodeError
+from .arguments import check_integer
 from .association import Association
 from .config import Config
 from .errors import LocalProtocolError
@@ -51,10 +52,7 @@ class Endpoint:
     """
 
     def __init__(self, config: Config, *, rng: Random, max_associations: int = 10_000) -> None:
-        if max_associations < 1:
-            raise LocalProtocolError(
-                f"max_associations is {max_associations}: it must be 1 or more"
-            )
+        check_integer("max_associations", max_associations, 1, math.inf)
         self.config = config
         self.counters = Counters()
         self._rng = rng

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from .._wire.parameters import ReConfigResponse, ReConfigResult
 from .._wire.serial import MASK32
-from .errors import LocalProtocolError
+from .arguments import check_integer
 
 __all__ = [
     "MAX_STREAM_IDS",
@@ -74,7 +74,4 @@ def covers(stream_ids: tuple[int, ...], others: tuple[int, ...]) -> bool:
 def check_stream_ids(name: str, stream_ids: Collection[int], count: int) -> None:
     """Raise `LocalProtocolError` for an id that is not one of `count` streams."""
     for stream_id in stream_ids:
-        if not 0 <= stream_id < count:
-            raise LocalProtocolError(
-                f"{name} contains {stream_id}: it must be from 0 to {count - 1}"
-            )
+        check_integer(f"one of {name}", stream_id, 0, count - 1)

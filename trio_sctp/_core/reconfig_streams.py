@@ -13,6 +13,7 @@ from typing import Final
 
 from .._wire.parameters import AddIncomingStreams, AddOutgoingStreams, ReConfigResult
 from .._wire.serial import MASK32
+from .arguments import check_integer
 from .config import Config
 from .errors import LocalProtocolError
 from .events import StreamsChanged
@@ -144,8 +145,7 @@ class StreamCounts:
 
 
 def _check(count: int, present: int, limit: int, direction: str) -> None:
-    if count < 1:
-        raise LocalProtocolError(f"count is {count}: it must be at least 1")
+    check_integer("count", count, 1, 65535)
     if present + count > limit:
         raise LocalProtocolError(
             f"count is {count}: with {present} {direction} streams it must be at most"

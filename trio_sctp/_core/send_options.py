@@ -6,9 +6,10 @@ decides by them; the peer only hears that it need not wait.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from .errors import LocalProtocolError
+from .arguments import check_integer, check_number
 
 __all__ = ["RELIABLE", "SendOptions"]
 
@@ -31,11 +32,11 @@ class SendOptions:
 
     def __post_init__(self) -> None:
         if self.max_retransmits is not None:
-            _check_integer("max_retransmits", self.max_retransmits)
+            check_integer("max_retransmits", self.max_retransmits, 0, 2**32 - 1)
         if self.discard_priority is not None:
-            _check_integer("discard_priority", self.discard_priority)
-        if self.lifetime is not None and not self.lifetime >= 0:
-            raise LocalProtocolError(f"lifetime is {self.lifetime}: it must be 0 or more")
+            check_integer("discard_priority", self.discard_priority, 0, 2**32 - 1)
+        if self.lifetime is not None:
+            check_number("lifetime", self.lifetime, 0, math.inf)
 
     @property
     def reliable(self) -> bool:
@@ -43,13 +44,6 @@ class SendOptions:
         return (
             self.max_retransmits is None and self.lifetime is None and self.discard_priority is None
         )
-
-
-def _check_integer(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise LocalProtocolError(f"{name} is {value!r}: it must be an integer")
-    if not 0 <= value < 2**32:
-        raise LocalProtocolError(f"{name} is {value}: it must be from 0 to {2**32 - 1}")
 
 
 RELIABLE = SendOptions()

@@ -103,7 +103,7 @@ class PeerPolicy:
         Of several hash functions only the strongest is looked at (RFC 8122 §5.1).  `ValueError`
         where none of them can be compared with, since such a policy would refuse everybody.
         """
-        parsed = [Fingerprint.parse(f) if isinstance(f, str) else f for f in fingerprints]
+        parsed = [f if isinstance(f, Fingerprint) else Fingerprint.parse(f) for f in fingerprints]
         for algorithm in _HASH_FUNCTIONS:
             chosen = tuple(f for f in parsed if f.algorithm == algorithm)
             if chosen:

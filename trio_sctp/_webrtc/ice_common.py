@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass, fields
+from typing import Final, NamedTuple, TypeAlias
 
 from .ice_candidate import Candidate
 from .stun import Address
@@ -20,10 +20,16 @@ __all__ = [
     "PairSelected",
 ]
 
+_LEAST: Final[dict[str, float]] = {
+    "max_transmissions": 1,
+    "gathering_transmissions": 1,
+    "nomination_delay": 0.0,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class IceConfig:
-    """Times in seconds."""
+    """Times in seconds.  Raises `ValueError` for a value out of range."""
 
     pace: float = 0.05
     """Ta: between two new transactions (RFC 8445 §14.2)."""
@@ -41,6 +47,13 @@ class IceConfig:
     consent_timeout: float = 30.0
     connect_timeout: float = 39.5
     """Not before this has ICE failed for want of a pair (RFC 8863 §4)."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, least = getattr(self, field.name), _LEAST.get(field.name, 0.001)
+            kind = int if type(least) is int else (int, float)
+            if isinstance(value, bool) or not isinstance(value, kind) or not value >= least:
+                raise ValueError(f"{field.name} is {value!r}: it must be {least} or more")
 
 
 class IceDatagram(NamedTuple):

@@ -72,6 +72,9 @@ class SectionLine:
     mid: str | None
 
 
+_FIRST_SECTION: Final = SectionLine("application", "UDP/DTLS/SCTP", (_FORMAT,), "0")
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteDescription:
     """What a peer's offer or answer says about data channels."""
@@ -273,10 +276,25 @@ class LocalDescription:
         """120 random bits (RFC 8842 §4)."""
         return f"{rng.getrandbits(120):030x}"
 
-    def offer(self, *, mid: str = "0", setup: Setup = Setup.ACTPASS) -> str:
-        """An offer with one section (RFC 9429 §5.2); ``setup`` should stay as it is."""
+    def offer(self, *, after: RemoteDescription | None = None, setup: Setup = Setup.ACTPASS) -> str:
+        """An offer (RFC 9429 §5.2); ``setup`` should stay as it is.
+
+        It has one section, and in a session that there is already those of the peer's last
+        description, ``after``, in their places (§5.2.2): others than ours stay refused.
+        """
+        if after is None:
+            sections: tuple[SectionLine, ...] = (_FIRST_SECTION,)
+            index = 0
+        else:
+            sections, index = after.sections, after.index
+        ours = sections[index]
+        mid = ours.mid or "0"
         lines = self._session_lines([mid])
-        lines += self._section_lines("UDP/DTLS/SCTP", (_FORMAT,), mid, setup, self.tls_id)
+        for section in sections:
+            if section is ours:
+                lines += self._section_lines(ours.protocol, ours.formats, mid, setup, self.tls_id)
+            else:
+                lines += _refusal(section)
         return _join(lines)
 
     def answer(self, offer: RemoteDescription, *, setup: Setup | None = None) -> str:

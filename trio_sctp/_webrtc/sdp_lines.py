@@ -64,9 +64,9 @@ class SessionLines:
     def bundle(self, mid: str | None) -> list[str]:
         """The mids that share a transport with ``mid`` (RFC 9143 §5)."""
         for value in self.attributes.all("group"):
-            semantics, *mids = value.split()
-            if semantics == "BUNDLE" and mid in mids:
-                return mids
+            words = value.split()
+            if words[:1] == ["BUNDLE"] and mid in words[1:]:
+                return words[1:]
         return []
 
 
