@@ -16,6 +16,8 @@ from ._buffered_channel import (
     DEFAULT_LOW_WATER as DEFAULT_LOW_WATER,
 )
 from ._capture import PacketCapture as PacketCapture
+from ._channel_listener import ChannelListener as ChannelListener
+from ._channel_stream import DataChannelStream as DataChannelStream
 from ._core.capabilities import Capabilities as Capabilities
 from ._core.channel_events import MessageTooLargeError as MessageTooLargeError
 from ._core.config import Config as Config
@@ -39,12 +41,7 @@ from ._core.events import (
 )
 from ._core.signalled_init import BadInitError as BadInitError
 from ._core.statistics import AssociationStatistics as AssociationStatistics
-from ._data_channel import (
-    ChannelListener as ChannelListener,
-    ChannelStatistics as ChannelStatistics,
-    DataChannel as DataChannel,
-    DataChannelStream as DataChannelStream,
-)
+from ._data_channel import ChannelStatistics as ChannelStatistics, DataChannel as DataChannel
 from ._dtls import open_dtls_association as open_dtls_association
 from ._dtls_serve import (
     DtlsEndpoint as DtlsEndpoint,

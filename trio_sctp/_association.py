@@ -17,23 +17,15 @@ from trio.lowlevel import checkpoint, enable_ki_protection
 from ._answer import Answer
 from ._arguments import check_type
 from ._capture import PacketCapture
+from ._channel_listener import ChannelListener
 from ._core.association import Association as CoreAssociation
 from ._core.capabilities import Capabilities
 from ._core.config import Config
-from ._core.data_channels import (
-    WEBRTC_PPIDS,
-    ChannelMessage,
-    DataChannels,
-)
+from ._core.data_channels import WEBRTC_PPIDS, ChannelMessage, DataChannels
 from ._core.errors import LocalProtocolError
-from ._core.events import (
-    AssociationClosed,
-    CloseReason,
-    Event,
-    Message,
-)
+from ._core.events import AssociationClosed, CloseReason, Event, Message
 from ._core.statistics import AssociationStatistics
-from ._data_channel import ChannelListener, DataChannel
+from ._data_channel import DataChannel
 from ._driver import Driver
 from ._errors import Ending
 from ._event_queue import EventQueue
@@ -48,8 +40,6 @@ __all__ = ["Association"]
 
 ABORT_OVERHEAD: Final = 32
 """What an ABORT packet has beside the reason, in bytes."""
-
-
 UNWINDING_TIME: Final = 0.05
 """Seconds for which a channel that was left by an exception waits for the association to be aborted."""
 
