@@ -263,6 +263,8 @@ def _on_unsupported(
     now: float,
 ) -> Verdict:
     """A chunk of an extension that we did not announce is an unknown one."""
+    if a.tcb is None:  # nobody is told
+        return _on_unknown(a, UnknownChunk(chunk.type, 0, b""), header, now)
     wire = chunk.encode()
     length = int.from_bytes(wire[2:4])
     return _on_unknown(a, UnknownChunk(wire[0], wire[1], wire[4:length]), header, now)

@@ -49,13 +49,14 @@ MAX_CHUNKS: Final = 128
 Ethernet has room for 73 DATA chunks."""
 MAX_CONTROL_OFFSET: Final = 16_384
 """No control chunk is read that begins behind this: DATA comes last in a packet (RFC 9260 §6.10)."""
-MAX_LISTED: Final = 1152
-"""Entries that the lists of a packet's control chunks may have together, counted by what they cost: an
-entry of a SACK is a half, a parameter or an error cause `_TLV_COST`.  Each chunk alone may be full."""
+MAX_LISTED: Final = 1280
+"""What the control chunks with lists in them may cost together, in entries of a FORWARD TSN.  Each may
+be full if it is alone, and a packet that somebody needs has one of a kind, or two."""
 COMMON_HEADER_SIZE: Final = 12
 """Bytes of a packet before its first chunk."""
 
-_TLV_COST: Final = MAX_LISTED // MAX_TLVS
+_TLV_COST: Final = 9
+_RECONFIG_COST: Final = MAX_LISTED - _TLV_COST * MAX_TLVS
 
 _NO_CHECKSUM: Final = b"\0\0\0\0"
 
@@ -214,12 +215,14 @@ def decode_chunks(packet: bytes) -> list[Chunk]:
 
 
 def _listed(chunk: Chunk) -> int:
-    """What the lists of a chunk take of MAX_LISTED."""
+    """What a chunk takes of MAX_LISTED."""
     if isinstance(chunk, Sack):
-        return (len(chunk.gap_ack_blocks) + len(chunk.duplicate_tsns)) // 2
+        return 32 + (len(chunk.gap_ack_blocks) + len(chunk.duplicate_tsns)) // 2
     if isinstance(chunk, ForwardTsn | IForwardTsn):
-        return len(chunk.streams)
-    if isinstance(chunk, ReConfig | Init | InitAck):
+        return 32 + len(chunk.streams)
+    if isinstance(chunk, ReConfig):
+        return _RECONFIG_COST + _TLV_COST * len(chunk.parameters)
+    if isinstance(chunk, Init | InitAck):
         return _TLV_COST * len(chunk.parameters)
     if isinstance(chunk, Error | Abort):
         return _TLV_COST * len(chunk.causes)
