@@ -37,7 +37,6 @@ class RetransmissionQueue(Transmission):
         "_round_began_at",
         "invalid_sacks",
         "never_sent_acknowledged",
-        "tail_loss_probes",
         "tsn_reset_pending",
     )
 
@@ -60,7 +59,6 @@ class RetransmissionQueue(Transmission):
             path_mtu=path_mtu,
         )
         self._delivery = Delivery()
-        self.tail_loss_probes = 0
         self.invalid_sacks = 0
         self.never_sent_acknowledged = False
         """The peer has acknowledged a TSN that was never sent."""
@@ -414,7 +412,6 @@ class RetransmissionQueue(Transmission):
             self._ask_for_sack()
         else:
             self._probes_with_new_data = True
-        self.tail_loss_probes += 1
         self.allow_burst()
         if recovery.probed(chunk, now):
             self._start_t3(now)  # T3-rtx remains the last resort (RFC 8985 §7.3)

@@ -57,6 +57,16 @@ class Worker:
         with trio.move_on_after(PARTING_TIME):
             await self.process.wait()
 
+    async def kill(self) -> None:
+        """It is gone afterwards, whatever it was doing."""
+        with trio.CancelScope(shield=True):
+            if self.process.returncode is None:
+                self.process.kill()
+            await self.process.wait()
+            for stream in (self.process.stdin, self.process.stdout):
+                if stream is not None:
+                    await stream.aclose()
+
 
 @asynccontextmanager
 async def start_worker(*arguments: str) -> AsyncIterator[Worker]:
@@ -73,10 +83,4 @@ async def start_worker(*arguments: str) -> AsyncIterator[Worker]:
             yield worker
             await worker.end()
         finally:
-            with trio.CancelScope(shield=True):
-                if process.returncode is None:
-                    process.kill()
-                await process.wait()
-                for stream in (process.stdin, process.stdout):
-                    if stream is not None:
-                        await stream.aclose()
+            await worker.kill()
