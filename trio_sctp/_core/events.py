@@ -118,6 +118,7 @@ class OutgoingStreamsReset:
     """A reset that we asked for has ended (RFC 6525 §6.1.2)."""
 
     stream_ids: tuple[int, ...]
+    """Empty: every stream."""
     succeeded: bool
 
 
