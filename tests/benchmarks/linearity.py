@@ -13,7 +13,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from statistics import median
 
 import trio
@@ -22,6 +23,9 @@ import trio.testing
 import trio_sctp
 from tests.benchmarks.runner import ROOT
 from tests.benchmarks.workloads import PACKET_SIZE
+from trio_sctp._core.tx.choices import CONTROLLERS
+from trio_sctp._core.tx.congestion import Delivery
+from trio_sctp._core.tx.congestion_standard import StandardController
 from trio_sctp.testing import open_association_pair
 
 MIB = 1024 * 1024
@@ -38,6 +42,8 @@ class Case:
     """Both the receiver window and what the sender may have unsent."""
     delay: float = 0.001
     loss: float = 0.0
+    window: int = 0
+    """Packets in flight at any time, whatever is lost; 0: what congestion control says."""
     total: int = 48 * MIB
 
 
@@ -53,6 +59,9 @@ CASES = {
         Case("64 MiB outstanding", outstanding=64 * MIB, delay=0.05, total=256 * MIB),
         Case("no loss"),
         Case("5 % loss", loss=0.05, total=16 * MIB),
+        Case("no loss, 5 packets in flight", window=5, total=16 * MIB),
+        Case("no loss, 1,000 in flight", window=1000),
+        Case("5 % loss, 1,000 in flight", window=1000, loss=0.05),
     ]
 }
 PAIRS = (
@@ -62,6 +71,44 @@ PAIRS = (
     ("no loss", "5 % loss"),
 )
 """What is compared: the second is to cost no more than a fifth above the first."""
+REASONS = (
+    ("no loss, 5 packets in flight", "5 % loss"),
+    ("no loss, 1,000 in flight", "5 % loss, 1,000 in flight"),
+)
+"""What tells small batches, which a small window makes, from the work that a loss is."""
+
+
+class HeldWindow(StandardController):
+    """The same window at any time: what differs with losses is the handling of losses."""
+
+    __slots__ = ()
+    packets = 0
+
+    def restart(self, pmdcs: int) -> None:
+        super().restart(pmdcs)
+        self.cwnd = self.ssthresh = self.packets * pmdcs
+
+    def on_delivered(self, delivery: Delivery) -> None:
+        pass
+
+    def on_congestion(self, now: float) -> None:
+        pass
+
+    def on_timeout(self, now: float) -> None:
+        pass
+
+
+@contextmanager
+def window_held(packets: int) -> Iterator[None]:
+    """Associations that begin in the block have so many packets in flight, unless it is 0."""
+    standard = CONTROLLERS["rfc9260"]
+    if packets:
+        HeldWindow.packets = packets
+        CONTROLLERS["rfc9260"] = HeldWindow
+    try:
+        yield
+    finally:
+        CONTROLLERS["rfc9260"] = standard
 
 
 async def transfer(case: Case) -> dict[str, float]:
@@ -106,7 +153,8 @@ async def _receive(channel: trio_sctp.DataChannel, count: int) -> None:
 def run_here(case: Case) -> dict[str, float]:
     """In this process, which should have done nothing else."""
     clock = trio.testing.MockClock(autojump_threshold=0)
-    return trio.run(transfer, case, clock=clock)
+    with window_held(case.window):
+        return trio.run(transfer, case, clock=clock)
 
 
 def measure(case: Case) -> float:
@@ -131,7 +179,9 @@ def measure_all(runs: int) -> dict[str, float]:
 
 def table(results: dict[str, float]) -> str:
     rows = ["| transfer | CPU s/GB | compared with | ratio |", "| --- | ---: | --- | ---: |"]
-    for first, second in PAIRS:
+    for first, second in PAIRS + REASONS:
+        if not {first, second} <= results.keys():  # an older measurement
+            continue
         rows.append(f"| {first} | {results[first]:.1f} | | |")
         ratio = results[second] / results[first]
         rows.append(f"| {second} | {results[second]:.1f} | {first} | {ratio:.2f} |")

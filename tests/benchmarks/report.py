@@ -59,7 +59,9 @@ def medians(runs: Sequence[Measurement]) -> dict[str, float]:
 def report(results: Mapping[str, Any], reference: str | None = None) -> str:
     """All tables that there are results for, the bars last."""
     parts = {
-        "transfers": lambda found: "\n\n".join([*whole_stack(found), tables(found, reference)]),
+        "transfers": lambda found: "\n\n".join(
+            [*whole_stack(found), *by_message_size(found), tables(found, reference)]
+        ),
         "scale": lambda found: scale.table({k: scale.Scale(**v) for k, v in found.items()}),
         "load": lambda found: load.table({k: load.Load(**v) for k, v in found.items()}),
         "linearity": linearity.table,
@@ -85,6 +87,24 @@ def whole_stack(results: Transfers) -> list[str]:
         return []
     heads = [head for head, _ in WHOLE_STACK_COLUMNS.values()]
     return [_aligned([["whole stack", *heads], ["---", *("---:" for _ in heads)], *rows])]
+
+
+def by_message_size(results: Transfers) -> list[str]:
+    """One table of what a byte costs each stack in short messages and in long ones, if it is known."""
+    short, long = results.get("bulk-1k", {}), results.get("bulk-64k", {})
+    rows = []
+    for stack in short.keys() & long.keys():
+        costs = [
+            found[stack]["median"]["sender_cpu_per_gb"]
+            + found[stack]["median"]["receiver_cpu_per_gb"]
+            for found in (short, long)
+        ]
+        rows.append([stack, *(f"{cost:.1f}" for cost in costs), f"{costs[0] / costs[1]:.1f}"])
+    if not rows:
+        return []
+    head = ["CPU s/GB, both ends", "1 KiB messages", "64 KiB messages", "ratio"]
+    rows.sort(key=lambda row: list(short).index(row[0]))
+    return [_aligned([head, ["---", "---:", "---:", "---:"], *rows])]
 
 
 def tables(results: Transfers, reference: str | None = None) -> str:

@@ -12,10 +12,19 @@ import pytest
 from tests.benchmarks import linearity, load, plots, scale
 from tests.benchmarks.__main__ import turns
 from tests.benchmarks.bars import bars, table
-from tests.benchmarks.report import as_json, medians, report, tables, whole_stack
+from tests.benchmarks.report import (
+    as_json,
+    by_message_size,
+    medians,
+    report,
+    tables,
+    whole_stack,
+)
 from tests.benchmarks.runner import Measurement
 from tests.benchmarks.stacks import STACKS, open_stack
 from tests.benchmarks.workloads import WORKLOADS, round_trip_figures
+from trio_sctp._core.tx.choices import CONTROLLERS
+from trio_sctp._core.tx.congestion_standard import StandardController
 
 
 def measured(rate: float | None, median: float | None = None) -> Measurement:
@@ -175,6 +184,23 @@ def test_whole_stacks_are_compared_in_one_table() -> None:
     ]
     assert theirs.startswith("| aiortc rtc ")
     assert whole_stack({"bulk-16k": {"trio_sctp rtc": transfers["bulk-16k"]["tcp"]}}) == []
+
+
+def test_what_short_messages_cost_is_told_for_each_stack() -> None:
+    transfers = results_of(("tcp", "trio_sctp", "aiortc"), 5.0)["transfers"]
+    (table,) = by_message_size(
+        {**transfers, "bulk-64k": {"trio_sctp": transfers["bulk-1k"]["tcp"]}}
+    )
+    *_, row = table.splitlines()
+    assert [cell.strip() for cell in row.split("|")[1:5]] == ["trio_sctp", "10.0", "10.0", "1.0"]
+    assert by_message_size({}) == []
+
+
+def test_a_window_is_held_whatever_is_lost() -> None:
+    """What differs with losses is the handling of losses, not the size of batches."""
+    case = linearity.Case("5 % loss, 50 in flight", window=50, loss=0.05, total=linearity.MIB)
+    assert linearity.run_here(case)["resent"] > 0
+    assert CONTROLLERS["rfc9260"] is StandardController
 
 
 def test_the_json_keeps_every_run() -> None:

@@ -55,9 +55,11 @@ class Workload:
 WORKLOADS = {
     workload.name: workload
     for workload in [
+        Workload("bulk-1k", 1024),
         Workload("bulk-16k", 16 * 1024),
         Workload("bulk-64k", 64 * 1024),
         Workload("bulk-16k-mtu", 16 * 1024, path_mtu_discovery=True),
+        Workload("bulk-256k-mtu", 256 * 1024, path_mtu_discovery=True),
         Workload("small-64", 64),
         Workload("small-64-nowait", 64, nowait=True),
         Workload("ping-64", 64, ping=True),
