@@ -43,7 +43,7 @@ FULL_ENOUGH: Final = 9000
 """Bytes of a packet that nothing is waited for to fill further, if it could be larger still."""
 BATCH_ENOUGH: Final = 64_000
 """Bytes that nothing is waited for to add to: a call with segmentation offload takes few more."""
-MORE_TURNS: Final = 8
+MORE_TURNS: Final = 16
 """Scheduler turns after which full packets go out although more could go with them."""
 PARTING_TIME: Final = 1.0
 """How long an ABORT or the last packet of a shutdown may take to be written, in seconds."""

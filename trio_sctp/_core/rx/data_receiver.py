@@ -13,7 +13,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..._wire.chunks import Data, ForwardTsn, IData, IForwardTsn, Sack
-from ..._wire.data_chunks import I_DATA_HEADER_SIZE
+from ..._wire.data_chunks import BEGINNING, ENDING, I_DATA_HEADER_SIZE
 from ..._wire.error_causes import (
     ErrorCause,
     InvalidStreamIdentifier,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["DataReceiver"]
 
 _SACK_HEADER_SIZE = 16
+_FLAGS_AT = COMMON_HEADER_SIZE + 1
 _TSN_AT = COMMON_HEADER_SIZE + 4
 _SHORTEST_MIDDLE = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
 _unpack_tsn = Struct(">I").unpack_from
@@ -145,6 +146,7 @@ class DataReceiver:
         tsn = tracker.cumulative_tsn_ack + 1 + len(above)
         if (
             len(packet) < _SHORTEST_MIDDLE
+            or packet[_FLAGS_AT] & (BEGINNING | ENDING)
             or _unpack_tsn(packet, _TSN_AT)[0] != tsn & MASK32
             or len(above) >= MAX_TSNS_AHEAD
             or queue.charge >= self._config.a_rwnd
