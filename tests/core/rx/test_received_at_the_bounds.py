@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.association_pair import established_pair
 from tests.support.incoming_data import TSN, arrive, data, fragment, new_receiver, read_sack
+from trio_sctp._wire import chunks as c
 
 
 @pytest.mark.parametrize("offset, blocks", [(65_535, [(65_535, 65_535)]), (65_536, [])])
@@ -36,3 +38,26 @@ def test_the_next_tsn_is_taken_however_much_is_held() -> None:
     arrive(receiver, fragment(TSN, "B", stream_id=0))
     assert receiver.charge > held
     assert receiver.cumulative_tsn_ack == TSN
+
+
+@pytest.mark.parametrize("interleaving", [False, True], ids=["DATA", "I-DATA"])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_the_middle_of_a_message_is_acknowledged_as_all_data_is(
+    interleaving: bool, lost: int
+) -> None:
+    """§6.2: every second packet; §6.7: at once behind a gap, with what has arrived."""
+    pair = established_pair(interleaving=interleaving, path_mtu_discovery=False, max_burst=10)
+    pair.send(bytes(40_000))
+    packets = pair.a.pull(pair.now)
+    while len(packets) < 8:
+        pair.z.give([packet.raw for packet in packets], pair.now)
+        pair.a.give([packet.raw for packet in pair.z.pull(pair.now)], pair.now)
+        packets = pair.a.pull(pair.now)
+    answers = []
+    for packet in packets[lost:8]:
+        pair.z.give([packet.raw], pair.now)
+        answers.append([tuple(a.chunk(c.Sack).gap_ack_blocks) for a in pair.z.pull(pair.now)])
+    if lost:
+        assert answers == [[((2, 2 + i),)] for i in range(7)]
+    else:
+        assert answers in ([[], [()]] * 4, [[()], []] * 4)
