@@ -59,6 +59,7 @@ class AssociationManager(AbstractAsyncContextManager[Association]):
         self._inits = inits
         self._capture = capture
         self._nursery_manager = trio.open_nursery()
+        self._started = False
 
     @enable_ki_protection
     async def __aenter__(self) -> Association:
@@ -72,6 +73,9 @@ class AssociationManager(AbstractAsyncContextManager[Association]):
     @enable_ki_protection
     async def start(self) -> None:
         """Let the tasks run; `__aexit__` has to follow."""
+        if self._started:
+            raise RuntimeError("an association can be entered once")
+        self._started = True
         self._nursery = await self._nursery_manager.__aenter__()
         self._association._start(self._nursery, connect=self._connect, inits=self._inits)
 
@@ -143,10 +147,11 @@ def open_association(
     says of this end.  ``capture`` is the name of a file for the packets, pcap or (``.pcapng``)
     pcapng, or a `PacketCapture`.  ``rng`` is for repeatable tests.
 
-    Raises `BadInitError` for an INIT of the peer's of which nothing can come, `HandshakeFailed` on
-    entering if there will be no association, and `AssociationError` on leaving normally if something
-    that was sent could not be delivered.  The latter only if nothing in the block has raised the
-    association's failure before: a program that has handled it there is not told again.
+    It can be entered once.  Raises `BadInitError` for an INIT of the peer's of which nothing can
+    come, `HandshakeFailed` on entering if there will be no association, and `AssociationError` on
+    leaving normally if something that was sent could not be delivered.  The latter only if nothing in
+    the block has raised the association's failure before: a program that has handled it there is not
+    told again.
     """
     check_options(config, max_message_size=max_message_size, shutdown_timeout=shutdown_timeout)
     if inits is not None:  # before anything is begun

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 import ifaddr
-import trio
 
-from ._udp_address import Address as SocketAddress, check_port
+from ._udp_address import Address as SocketAddress, check_port, resolve
 from ._udp_socket import UDPSocket
 from ._webrtc.ice_common import IceDatagram
 from ._webrtc.stun import Address
@@ -55,8 +54,8 @@ async def resolve_servers(servers: str | Iterable[str | tuple[str, int]]) -> lis
     for server in [servers] if isinstance(servers, str) else servers:
         host, port = _parse_server(server) if isinstance(server, str) else server
         check_port(f"the port of STUN server {host}", port, 1)
-        for entry in await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_DGRAM):
-            found[str(entry[4][0]), int(entry[4][1])] = None
+        for _, address in await resolve(host, port):
+            found[str(address[0]), int(address[1])] = None
     return list(found)
 
 

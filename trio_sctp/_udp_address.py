@@ -40,14 +40,24 @@ def check_port(name: str, port: int, lowest: int) -> None:
 async def resolve(
     host: str | None, port: int, family: int = stdlib_socket.AF_UNSPEC, flags: int = 0
 ) -> list[tuple[int, Address]]:
-    """Families and numeric addresses of a name; of the wildcard address if it is None."""
-    found = await trio.socket.getaddrinfo(
-        host,
-        port,
-        family=family,
-        type=stdlib_socket.SOCK_DGRAM,
-        flags=flags if host else flags | stdlib_socket.AI_PASSIVE,
-    )
+    """Families and numeric addresses of a name; of the wildcard address if it is None.
+
+    `socket.gaierror`, which is an `OSError`, with the name where it is unknown.
+    """
+    try:
+        found = await trio.socket.getaddrinfo(
+            host,
+            port,
+            family=family,
+            type=stdlib_socket.SOCK_DGRAM,
+            flags=flags if host else flags | stdlib_socket.AI_PASSIVE,
+        )
+    except stdlib_socket.gaierror as error:
+        raise stdlib_socket.gaierror(error.errno, f"{host!r}: {error.strerror}") from None
+    except UnicodeError:  # RFC 5890 §2.3.2.1: an empty label, or one that is too long
+        raise stdlib_socket.gaierror(
+            stdlib_socket.EAI_NONAME, f"{host!r}: not the name of a host"
+        ) from None
     return [(entry[0], entry[4]) for entry in found]
 
 

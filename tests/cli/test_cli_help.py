@@ -33,6 +33,22 @@ def test_the_version_is_the_library_s() -> None:
     assert trio_sctp.__version__ in said.output
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bench", "--seconds", "nan"],
+        ["bench", "--timeout", "nan"],
+        ["client", "--timeout", "nan", "127.0.0.1", "9"],
+        ["send", "--timeout", "nan", __file__, "127.0.0.1", "9"],
+    ],
+)
+def test_a_time_that_is_no_number_is_refused(arguments: list[str]) -> None:
+    """It was in every range: a benchmark of nothing, or a traceback."""
+    said = CliRunner().invoke(command, arguments)
+    assert said.exit_code == 2
+    assert f"Invalid value for '{arguments[1]}': 'nan' is no time." in said.output
+
+
 async def test_without_its_libraries_the_command_says_what_to_install() -> None:
     hide = "import sys; sys.modules['click'] = None; from trio_sctp.cli import main; main()"
     result = await run_to_end([sys.executable, "-c", hide])

@@ -47,6 +47,21 @@ async def test_one_end_calls_and_both_are_established(autojump_clock: MockClock)
         assert client.outbound_streams == client.inbound_streams == 65535
 
 
+async def test_an_association_can_be_entered_once(autojump_clock: MockClock) -> None:
+    """A second time, in the block or after it, took trio's own nurseries apart."""
+    a, b = memory_link()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_until_closed, b, [])
+        manager = open_association(a, client=True)
+        async with manager as association:
+            with pytest.raises(RuntimeError, match="can be entered once"):
+                await manager.__aenter__()
+            async with association.open_channel() as channel:
+                await channel.send("all is well")
+        with pytest.raises(RuntimeError, match="can be entered once"):
+            await manager.__aenter__()
+
+
 async def test_both_ends_call_at_once_as_in_webrtc(autojump_clock: MockClock) -> None:
     async with (
         open_association_pair(delay=0.05, collide=True) as (client, server),

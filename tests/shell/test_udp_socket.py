@@ -684,9 +684,9 @@ async def test_opening_fails_with_a_clear_error() -> None:
             )
         with pytest.raises(ValueError, match="port is 0: it must be from 1 to 65535"):
             await server.resolve("127.0.0.1", 0)
-    with pytest.raises(stdlib_socket.gaierror):
+    with pytest.raises(stdlib_socket.gaierror, match=r"'nowhere\.invalid': no such name"):
         await UDPSocket.bind(host="nowhere.invalid")
-    with pytest.raises(stdlib_socket.gaierror):
+    with pytest.raises(stdlib_socket.gaierror, match=r"'nowhere\.invalid': no such name"):
         await ConnectedUDPSocket.connect("nowhere.invalid", 9)
     with pytest.raises(ValueError, match="port is 65536: it must be from 0 to 65535"):
         await UDPSocket.bind(65536)
@@ -694,6 +694,13 @@ async def test_opening_fails_with_a_clear_error() -> None:
         await ConnectedUDPSocket.connect("127.0.0.1", 0)
     with pytest.raises(ValueError, match="local_port is -1"):
         await ConnectedUDPSocket.connect("127.0.0.1", 9, local_port=-1)
+
+
+async def test_what_no_host_can_be_called_is_unknown() -> None:
+    """It was a `UnicodeError`, found before anybody is asked."""
+    for name in ("a..b", "x" * 64 + ".invalid"):
+        with pytest.raises(stdlib_socket.gaierror, match=f"'{name}': not the name of a host"):
+            await ConnectedUDPSocket.connect(name, 9)
 
 
 async def test_a_name_instead_of_an_address_is_refused() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,12 +21,27 @@ __all__ = ["trio_sctp"]
 PORT = click.IntRange(1, 65535)
 LISTENING_PORT = click.IntRange(0, 65535)
 
+
+class Seconds(click.FloatRange):
+    """A time; NaN, which is in every range for click, is none."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        seconds = super().convert(value, param, context)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no time.", param, context)
+        return seconds
+
+
 host_option = click.option(
     "--host", metavar="ADDRESS", help="Address to listen at.  Default: all of this machine."
 )
 timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(0, min_open=True),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
@@ -246,7 +263,8 @@ def _workloads(_: click.Context, __: click.Parameter, value: str) -> list[Worklo
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0.05, 3600),
+    type=Seconds(0.05, 3600),
+    metavar="SECONDS",
     default=3.0,
     show_default=True,
     help="How long each workload is measured.",

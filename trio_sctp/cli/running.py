@@ -66,7 +66,9 @@ def _fail(error: Exception) -> NoReturn:
     leaves = _leaves(error)
     if not all(isinstance(leaf, _EXPECTED) for leaf in leaves):
         raise error
-    raise click.ClickException(printable(str(leaves[0]) or type(leaves[0]).__name__))
+    first = leaves[0]
+    said = first.strerror if isinstance(first, socket.gaierror) else str(first)
+    raise click.ClickException(printable(said or type(first).__name__))
 
 
 def _leaves(error: Exception) -> list[Exception]:
@@ -85,9 +87,8 @@ async def connected(
             async with open_udp_association(host, port, **options) as association:
                 limit.deadline = math.inf
                 yield association
-        except (HandshakeFailed, socket.gaierror) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise Failure(f"{host} port {port}: {why}") from error
+        except HandshakeFailed as error:
+            raise Failure(f"{host} port {port}: {error}") from error
     if limit.cancelled_caught:
         raise Failure(
             f"{host} port {port} did not answer within {patience:g} seconds: is a server running there?"
