@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -136,14 +137,17 @@ def http_application(server: trio_sctp.RtcServer) -> Starlette:
 
 
 async def main(host: str, port: int, udp_port: int) -> None:
-    async with trio.open_nursery() as nursery:
-        server = await nursery.start(partial(trio_sctp.serve_rtc, Room().welcome, udp_port))
-        config = HttpConfig()
-        config.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
-        config.accesslog = config.errorlog = None
-        serve: Callable[..., Awaitable[Any]] = serve_http
-        urls = await nursery.start(partial(serve, http_application(server), config))
-        print(f"{urls[0]}, UDP port {server.port}", flush=True)
+    with trio.open_signal_receiver(signal.SIGINT) as interrupts:
+        async with trio.open_nursery() as nursery:
+            server = await nursery.start(partial(trio_sctp.serve_rtc, Room().welcome, udp_port))
+            config = HttpConfig()
+            config.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
+            config.accesslog = config.errorlog = None
+            serve: Callable[..., Awaitable[Any]] = serve_http
+            urls = await nursery.start(partial(serve, http_application(server), config))
+            print(f"{urls[0]}, UDP port {server.port}", flush=True)
+            await anext(aiter(interrupts))  # an exception might end in hypercorn instead
+            nursery.cancel_scope.cancel()  # peers are told
 
 
 if __name__ == "__main__":
@@ -152,7 +156,4 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=8080, help="TCP port of HTTP")
     parser.add_argument("--udp-port", type=int, default=0, help="UDP port for all browsers")
     arguments = parser.parse_args()
-    try:
-        trio.run(main, arguments.host, arguments.port, arguments.udp_port)
-    except* KeyboardInterrupt:
-        pass
+    trio.run(main, arguments.host, arguments.port, arguments.udp_port)
