@@ -5,15 +5,27 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent.parent
-CORE = ROOT / "trio_sctp" / "_core"
 
 
-def test_modules_of_the_core_exist() -> None:
+def modules_named(package: str) -> list[str]:
+    """What the table of a package has in its last column; a name may be the beginning of several."""
     page = (ROOT / "docs" / "design.md").read_text()
-    section = page.split("## Where a rule stands")[1].split("\n## ")[0]
-    cells = [line.split("|")[2] for line in section.splitlines() if line.startswith("| ")]
-    names = re.findall(r"`(\w+(?:/\w+)?)`", " ".join(cells[2:]))
-    assert len(names) > 40
-    missing = [name for name in names if not list(CORE.glob(f"{name}*.py"))]
-    assert missing == []
+    rows = page.split(f"| Modules of `{package}` |\n")[1].split("\n\n")[0].splitlines()[1:]
+    return re.findall(r"`(\w+(?:/\w+)?)`", " ".join(row.split("|")[2] for row in rows))
+
+
+@pytest.mark.parametrize("package, least", [("_core", 40), ("_wire", 9), ("_webrtc", 20)])
+def test_modules_exist(package: str, least: int) -> None:
+    names = modules_named(package)
+    assert len(names) >= least
+    directory = ROOT / "trio_sctp" / package
+    assert [name for name in names if not list(directory.glob(f"{name}*.py"))] == []
+
+
+@pytest.mark.parametrize("package", ["_wire", "_webrtc"])
+def test_no_module_is_left_out(package: str) -> None:
+    there = {path.stem for path in (ROOT / "trio_sctp" / package).glob("*.py")}
+    assert there - {"__init__"} - set(modules_named(package)) == set()
