@@ -37,7 +37,7 @@ __all__ = [
     "on_shutdown_ack",
     "on_shutdown_complete",
     "on_t2_shutdown",
-    "on_t5_guard",
+    "on_t5_shutdown_guard",
 ]
 
 # RFC 9260 §12.4: acknowledging what was never sent ends the association
@@ -47,7 +47,14 @@ NEVER_SENT = ProtocolViolation(b"a TSN was acknowledged that was never sent")
 class Shutdown:
     """Counts and times the repetitions of SHUTDOWN or SHUTDOWN ACK."""
 
-    __slots__ = ("_config", "_rto", "requested", "retransmissions", "t2_shutdown", "t5_guard")
+    __slots__ = (
+        "_config",
+        "_rto",
+        "requested",
+        "retransmissions",
+        "t2_shutdown",
+        "t5_shutdown_guard",
+    )
 
     def __init__(
         self, config: Config, rto: RetransmissionTimeout, *, requested: bool = False
@@ -58,15 +65,15 @@ class Shutdown:
         """The program has asked for the shutdown (it outlives a restart by the peer)."""
         self.retransmissions = 0
         self.t2_shutdown = Timer("T2-shutdown")
-        self.t5_guard = Timer("T5-shutdown-guard")
+        self.t5_shutdown_guard = Timer("T5-shutdown-guard")
 
     def begin(self, now: float, *, guarded: bool) -> None:
         """The first SHUTDOWN (which the guard bounds) or SHUTDOWN ACK goes out."""
         self.retransmissions = 0
         if guarded:
-            self.t5_guard.start(now, self._config.shutdown_guard)
+            self.t5_shutdown_guard.start(now, self._config.shutdown_guard)
         else:
-            self.t5_guard.stop()  # it is the sender of SHUTDOWN that has one
+            self.t5_shutdown_guard.stop()  # it is the sender of SHUTDOWN that has one
         self.sent(now)
 
     def sent(self, now: float) -> None:
@@ -205,5 +212,5 @@ def on_t2_shutdown(a: StateMachine, now: float) -> None:
         a.close(CloseReason.TIMED_OUT)
 
 
-def on_t5_guard(a: StateMachine, now: float) -> None:
+def on_t5_shutdown_guard(a: StateMachine, now: float) -> None:
     abort_with(a, UserInitiatedAbort(b"the shutdown took too long"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from .heartbeat import on_interval, on_unanswered
 from .setup import on_t1_cookie, on_t1_init
 from .states import SETTING_UP
-from .termination import on_t2_shutdown, on_t5_guard
+from .termination import on_t2_shutdown, on_t5_shutdown_guard
 from .timer import Timer
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def procedures_of(a: StateMachine) -> dict[Timer, Procedure]:
         procedures[a.tcb.path_mtu_discovery.timer] = _on_path_mtu_timer
         procedures[a.tcb.stream_reset.timer] = _on_reconfig_timer
         procedures[a.ending.t2_shutdown] = on_t2_shutdown
-        procedures[a.ending.t5_guard] = on_t5_guard
+        procedures[a.ending.t5_shutdown_guard] = on_t5_shutdown_guard
     return procedures
 
 
