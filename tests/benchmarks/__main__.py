@@ -21,7 +21,7 @@ import pytest
 from tests.benchmarks import linearity, load, scale
 from tests.benchmarks.report import as_json, report
 from tests.benchmarks.runner import BenchmarkFailed, Measurement
-from tests.benchmarks.stacks import STACKS, open_stack
+from tests.benchmarks.stacks import RELAYED, STACKS, open_stack
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
 LOAD_SECONDS = 5.0  # a message a second needs some
@@ -49,6 +49,8 @@ def turns(workloads: list[Workload], stacks: list[str]) -> Iterator[tuple[Worklo
     """What is measured in each run: every stack with every workload that it has."""
     for workload in workloads:
         for name in stacks:
+            if workload.relay_loss is not None and name not in RELAYED:
+                continue
             if name.startswith("trio_sctp") or not workload.needs_ours:
                 yield workload, name
 

@@ -52,9 +52,12 @@ class PythonStack:
         command = [self.python, "-m", self.module]
         with process([*command, "server", described]) as server:
             port = hear(server, "ready")["port"]
-            with process([*command, "client", described, str(port)]) as client:
-                sender = hear(client, "result")
-            receiver = hear(server, "result")
+            with on_the_way(workload, port) as (port, _):
+                with process([*command, "client", described, str(port)]) as client:
+                    sender = hear(client, "result")
+                receiver = hear(server, "result")
+            if workload.relay_loss:
+                server.kill()  # the client's last words may be lost, and nobody repeats them
         return _combine(workload, sender, receiver)
 
 
@@ -66,11 +69,19 @@ class UsrsctpStack:
 
     def run(self, workload: Workload) -> Measurement:
         here, there = free_udp_ports(2)
+        with on_the_way(workload, there, here) as (to_server, to_client):
+            return self._run(workload, (here, to_server), (there, to_client))
+
+    def _run(
+        self, workload: Workload, client_ports: tuple[int, int], server_ports: tuple[int, int]
+    ) -> Measurement:
+        """With the ports at which each end is and to which it sends."""
         sizes = f"--sndbuf {SOCKET_BUFFER} --rcvbuf {SOCKET_BUFFER} --udpbuf {SOCKET_BUFFER}"
         common = [str(self.program), *sizes.split(), "--mtu", str(PACKET_SIZE)]
-        listen = ["--udp", str(there), "--peer-udp", str(here)]
+        listen = ["--udp", str(server_ports[0]), "--peer-udp", str(server_ports[1])]
         listen += ["--job", "echo" if workload.ping else "receive"]
-        connect = ["--udp", str(here), "--peer-udp", str(there), "--connect", "127.0.0.1"]
+        connect = ["--udp", str(client_ports[0]), "--peer-udp", str(client_ports[1])]
+        connect += ["--connect", "127.0.0.1"]
         connect += ["--job", "ping" if workload.ping else "send", "--size", str(workload.size)]
         # Round trips are counted, not timed: what 50 µs each would take.
         connect += ["--count", str(max(100, int(workload.seconds * 20000)))]
@@ -109,6 +120,25 @@ def process(command: list[str]) -> Iterator[subprocess.Popen[str]]:
         finally:
             patience.cancel()
             child.kill()
+
+
+@contextmanager
+def on_the_way(
+    workload: Workload, server_port: int, client_port: int = 0
+) -> Iterator[tuple[int, int]]:
+    """The ports that client and server have to talk to: each other's, or those of a relay."""
+    if workload.relay_loss is None:
+        yield server_port, client_port
+        return
+    arguments = [workload.relay_loss, server_port, client_port]
+    with process(
+        [sys.executable, "-m", "tests.benchmarks.peers.relay", *map(str, arguments)]
+    ) as relay:
+        ports = hear(relay, "ready")
+        try:
+            yield ports["for_client"], ports["for_server"]
+        finally:
+            relay.kill()
 
 
 def hear(child: subprocess.Popen[str], event: str) -> dict[str, Any]:

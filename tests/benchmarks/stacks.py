@@ -39,6 +39,8 @@ _MAKERS: dict[str, Callable[[Path], Stack]] = {
 
 PLAIN = ("trio_sctp", "usrsctp", "aiortc", "tcp")
 """SCTP over UDP, and what TCP does in the same place."""
+RELAYED = ("trio_sctp", "usrsctp", "aiortc")
+"""Those whose datagrams may go by way of a relay."""
 SECURE = ("trio_sctp dtls", "trio_sctp rtc", "libdatachannel", "aiortc rtc", "tls")
 """With DTLS, and from there on with ICE too; TLS in the same place."""
 STACKS = PLAIN + SECURE

@@ -21,7 +21,7 @@ from tests.benchmarks.report import (
     whole_stack,
 )
 from tests.benchmarks.runner import Measurement
-from tests.benchmarks.stacks import STACKS, open_stack
+from tests.benchmarks.stacks import RELAYED, STACKS, open_stack
 from tests.benchmarks.workloads import WORKLOADS, round_trip_figures
 from trio_sctp._core.tx.choices import CONTROLLERS
 from trio_sctp._core.tx.congestion_standard import StandardController
@@ -65,11 +65,18 @@ def test_what_only_this_library_has_is_measured(stack: str, workload: str, tmp_p
     assert result.messages_per_second
 
 
+def test_a_relay_stands_between_the_ends(tmp_path: Path) -> None:
+    lossy = dataclasses.replace(WORKLOADS["bulk-16k-loss"], seconds=0.05)
+    result = open_stack("trio_sctp", tmp_path).run(lossy)
+    assert result.sender_cpu_per_gb
+
+
 def test_each_stack_is_measured_with_what_it_has() -> None:
     pairs = [(w.name, stack) for w, stack in turns(list(WORKLOADS.values()), list(STACKS))]
     assert ("small-64-nowait", "trio_sctp rtc") in pairs
     assert ("small-64-nowait", "tcp") not in pairs
     assert ("bulk-16k-mtu", "trio_sctp dtls") in pairs
+    assert [stack for name, stack in pairs if name == "bulk-16k-loss"] == list(RELAYED)
     assert [stack for name, stack in pairs if name == "ping-64"] == list(STACKS)
 
 

@@ -34,6 +34,8 @@ class Workload:
     """By the forms that do not wait, as far as they go: for stacks that have them."""
     path_mtu_discovery: bool = False
     """With packets as large as the loopback carries: for stacks that find that out."""
+    relay_loss: float | None = None
+    """Through a relay that loses such a share of all datagrams, both ways."""
     seconds: float = 3.0
 
     def turns(self) -> Iterator[float]:
@@ -60,6 +62,8 @@ WORKLOADS = {
         Workload("bulk-64k", 64 * 1024),
         Workload("bulk-16k-mtu", 16 * 1024, path_mtu_discovery=True),
         Workload("bulk-256k-mtu", 256 * 1024, path_mtu_discovery=True),
+        Workload("bulk-16k-relay", 16 * 1024, relay_loss=0.0),
+        Workload("bulk-16k-loss", 16 * 1024, relay_loss=0.05),
         Workload("small-64", 64),
         Workload("small-64-nowait", 64, nowait=True),
         Workload("ping-64", 64, ping=True),

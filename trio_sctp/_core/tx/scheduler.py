@@ -327,7 +327,13 @@ class FairCapacity(_Ranking):
         stream.virtual_time = end = start + size * _UNIT // weight
         if end > self._latest_end:
             self._latest_end = end
-        return end + self._next_size(stream) * _UNIT // weight
+        message = stream.messages[0]  # from here on as `_key` says: once for each fragment
+        size = len(message.payload)
+        if self.interleaving:
+            size -= message.offset
+            if size > _FRAGMENT:
+                size = _FRAGMENT
+        return end + (DATA_HEADER_SIZE + size) * _UNIT // weight
 
     def _charge_last(self, stream: OutboundStream, size: int) -> None:
         start = stream.virtual_time

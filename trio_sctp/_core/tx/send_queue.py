@@ -149,17 +149,18 @@ class SendQueue:
         """
         taken: list[tuple[OutgoingMessage, bytes]] = []
         interleaving, scheduler = self.interleaving, self.streams.scheduler
-        while limit > 0 and self.unsent_bytes:
+        most = 1 if interleaving and not scheduler.is_alone else limit  # of one message
+        while limit > 0:
             self.start_packet()
-            message = self.next_message()
+            message = self._current
+            if interleaving and (stream := scheduler.next()) is not None:
+                message = stream.messages[0]
             if message is None or not message.offset:
                 break
             payload, begin = message.payload, message.offset
-            count = min((len(payload) - begin - 1) // size, limit)
+            count = min((len(payload) - begin - 1) // size, limit, most)
             if count <= 0:
                 break
-            if interleaving and count > 1 and not scheduler.is_alone:
-                count = 1
             message.offset = end = begin + count * size
             if interleaving:
                 scheduler.sent(message.stream, count * (I_DATA_HEADER_SIZE + size))
