@@ -158,11 +158,12 @@ class RoundRobinPerPacket(RoundRobin):
 class _Ranking(StreamScheduler):
     """Base of those that rank the streams: the lowest key is next, the one that waited longest first.
 
-    A stream that is the only active one stays where it is.  What it sends is noted when there is
-    another one: as long as nobody competes, nothing is to be compared.
+    A stream that is the only active one stays where it is, and one that becomes active while no other
+    is, is not ranked yet.  What it sends is noted when there is another one: as long as nobody
+    competes, nothing is to be compared.
     """
 
-    __slots__ = ("_active_count", "_alone", "_heap", "_number")
+    __slots__ = ("_active_count", "_alone", "_heap", "_number", "_unranked", "_unranked_key")
 
     def __init__(self, *, interleaving: bool = False) -> None:
         super().__init__(interleaving=interleaving)
@@ -172,6 +173,10 @@ class _Ranking(StreamScheduler):
         self._active_count = 0
         self._number = 0
         self._alone = 0  # bytes that the only active stream has sent and not been charged with
+        self._unranked: OutboundStream | None = (
+            None  # the only active stream, if it is not in the heap
+        )
+        self._unranked_key = 0  # its second key
 
     @abstractmethod
     def _key(self, stream: OutboundStream) -> int:
@@ -194,9 +199,17 @@ class _Ranking(StreamScheduler):
         return 0
 
     def activate(self, stream: OutboundStream) -> None:
+        if not self._active_count:
+            self._active_count = 1
+            self._unranked, self._unranked_key = stream, self._begin(stream)
+            return
         if self._alone and (only := self.next()) is not None:
             self._note_alone(only)
+            self._unranked = None
             self._enter(only, 0)
+        elif self._unranked is not None:
+            only, self._unranked = self._unranked, None
+            self._enter(only, self._unranked_key)
         self._active_count += 1
         self._enter(stream, self._begin(stream))
 
@@ -204,6 +217,9 @@ class _Ranking(StreamScheduler):
         if self._alone:
             self._note_alone(stream)
         self._active_count -= 1
+        if self._unranked is not None:
+            self._unranked = None
+            return
         stream.turn = NO_TURN
         self._tidy()
 
@@ -212,6 +228,8 @@ class _Ranking(StreamScheduler):
         return self._active_count == 1
 
     def next(self) -> OutboundStream | None:
+        if self._unranked is not None:
+            return self._unranked
         heap = self._heap
         while heap:
             entry = heap[0]
@@ -241,12 +259,18 @@ class _Ranking(StreamScheduler):
             self._note_alone(stream)
         self._charge_last(stream, size)
         self._active_count -= 1
+        if self._unranked is not None:
+            self._unranked = None
+            return
         if self._heap[0][2] == stream.turn:
             heappop(self._heap)
         stream.turn = NO_TURN
         self._tidy()
 
     def update(self, stream: OutboundStream) -> None:
+        if self._unranked is not None:
+            self._unranked_key = 0
+            return
         self._enter(stream, 0)
         self._tidy()
 
