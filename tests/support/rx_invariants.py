@@ -66,4 +66,4 @@ def _check_tracker(tracker: DataTracker) -> None:
     above = tracker.above
     assert len(above) <= MAX_TSNS_AHEAD + 1
     assert not above or (above[0] == 0 and above[-1] == 1)
-    assert len(tracker._duplicates) <= 256
+    assert len(tracker.duplicates) <= 256

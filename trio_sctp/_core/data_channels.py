@@ -77,6 +77,15 @@ DEFAULT_MAX_MESSAGE_SIZE: Final = 65536
 _USER_PPIDS: Final = frozenset({PPID_STRING, PPID_BINARY, PPID_STRING_EMPTY, PPID_BINARY_EMPTY})
 WEBRTC_PPIDS: Final = _USER_PPIDS | {PPID_DCEP, PPID_BINARY_PARTIAL, PPID_STRING_PARTIAL}
 """What says that a message belongs to a data channel (RFC 8831 §8)."""
+_OF_INTEREST: Final = {
+    IncomingStreamsReset,
+    OutgoingStreamsReset,
+    AssociationUp,
+    StreamsChanged,
+    AssociationRestarted,
+    AssociationClosed,
+}
+"""Events, besides messages, that change channels."""
 
 
 class DataChannels:
@@ -379,6 +388,8 @@ class DataChannels:
     # -- events of the association
 
     def _notice(self, event: Event, now: float) -> Event | ChannelEvent | None:
+        if event.__class__ not in _OF_INTEREST:
+            return event
         if isinstance(event, IncomingStreamsReset):
             return self._closer.on_incoming_reset(event, now)
         if isinstance(event, OutgoingStreamsReset):

@@ -27,6 +27,7 @@ SACK_LENGTH = 16  # one without gap ack blocks or duplicates
 SHUTDOWN_LENGTH = 8
 OWN_CHUNKS_LENGTH = SACK_LENGTH + SHUTDOWN_LENGTH + 4  # with COOKIE ACK: they may answer, too
 MAX_CONTROL_CHUNKS = 32  # answers that wait; what a peer asks for beyond that is dropped
+_ESTABLISHED = State.ESTABLISHED  # faster to look up than the member
 _TOO_MANY = "answer to too many chunks"
 
 
@@ -134,18 +135,44 @@ class PacketBuilder:
         packets, self._whole = self._whole, []
         if tcb is None:
             return packets
+        ports_and_tag = self._config.local_port, tcb.peer.port, tcb.peer.tag
+        if state is _ESTABLISHED and not packets and (body := self._only_body(tcb, now)):
+            return encode_packets(*ports_and_tag, (body,), zero_checksum=tcb.omits_checksum)
         bodies = self._bodies(tcb, state, now, limit - len(packets))
         discovery = tcb.path_mtu_discovery
         if discovery.probe_due and state in SENDING:
             recovering = tcb.retransmission_queue.is_recovering
             if probe := discovery.take_probe(now, recovering=recovering):
                 bodies.append(b"".join(probe))
-        ports_and_tag = self._config.local_port, tcb.peer.port, tcb.peer.tag
         # RFC 9653 §5.2: COOKIE ECHO always carries a checksum
         if tcb.omits_checksum and bodies and bodies[0][0] == CookieEcho.type:
             packets.append(encode_packet(*ports_and_tag, (bodies.pop(0),)))
         packets += encode_packets(*ports_and_tag, bodies, zero_checksum=tcb.omits_checksum)
         return packets
+
+    def _only_body(self, tcb: TransmissionControlBlock, now: float) -> bytes:
+        """The short way where a message is all there is to send, perhaps with a SACK; else nothing."""
+        resets, receiver = tcb.stream_reset, tcb.data_receiver
+        if (
+            self._control
+            or self.shutdown_due
+            or self.cookie_chunk
+            or resets.pending
+            or resets.tsn.companion
+            or tcb.path_mtu_discovery.probe_due
+            or receiver.has_lists
+        ):
+            return b""
+        room = self.path_mtu - COMMON_HEADER_SIZE
+        acknowledges = receiver.ack_pending or receiver.sack_wanted
+        if acknowledges:
+            room -= SACK_LENGTH
+        chunk = tcb.retransmission_queue.only_chunk(room, now)
+        if chunk:
+            tcb.heartbeat.path_used_at = now
+            if acknowledges:  # §6.1: what is unacknowledged rides along
+                return receiver.sack(SACK_LENGTH) + chunk
+        return chunk
 
     def _bodies(
         self, tcb: TransmissionControlBlock, state: State, now: float, limit: int

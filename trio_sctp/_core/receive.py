@@ -45,6 +45,7 @@ from .._wire.packet import (
 from .._wire.tlv import DecodeError
 from .events import PeerError
 from .handshake import PacketHeader
+from .header_prediction import receive_expected
 from .heartbeat import on_heartbeat, on_heartbeat_ack
 from .out_of_the_blue import answer_stranger
 from .setup import (
@@ -96,7 +97,11 @@ def receive_packets(a: StateMachine, packets: Iterable[bytes], now: float) -> No
         elif not (
             a.state is _ESTABLISHED
             and a.tcb is not None
-            and a.tcb.data_receiver.receive_middle(packet)
+            and (
+                receive_expected(a, packet, now)
+                if size > COMMON_HEADER_SIZE and packet[COMMON_HEADER_SIZE] == Sack.type
+                else a.tcb.data_receiver.receive_middle(packet)
+            )
         ):
             _receive_chunks(a, a.own_header, decode_chunks(packet), now)
 

@@ -30,15 +30,15 @@ class RetransmissionTimeout:
 
     def observe(self, rtt: float) -> None:
         """A round trip was measured; a back-off ends with it (rules C2 and C3, §6.3.3)."""
-        config = self._config
-        if self.srtt is None:
+        config, srtt = self._config, self.srtt
+        if srtt is None:
             self.srtt = rtt
-            self.rttvar = rtt / 2
+            rttvar = rtt / 2
         else:
             beta, alpha = config.rto_beta, config.rto_alpha
-            self.rttvar = (1 - beta) * self.rttvar + beta * abs(self.srtt - rtt)
-            self.srtt = (1 - alpha) * self.srtt + alpha * rtt
-        self.rttvar = max(self.rttvar, _GRANULARITY)
+            rttvar = (1 - beta) * self.rttvar + beta * abs(srtt - rtt)
+            self.srtt = (1 - alpha) * srtt + alpha * rtt
+        self.rttvar = max(_GRANULARITY, rttvar)
         self.end_back_off()
 
     @property
@@ -49,7 +49,9 @@ class RetransmissionTimeout:
     def end_back_off(self) -> None:
         """The RTO is again what follows from what was measured (rules C6 and C7)."""
         if self.srtt is not None:
-            self.rto = min(max(self.longest, self._config.rto_min), self._config.rto_max)
+            config, rto = self._config, self.srtt + 4 * self.rttvar
+            rto = max(config.rto_min, rto)
+            self.rto = min(config.rto_max, rto)
 
     def back_off(self) -> None:
         """Double after an expiry (§6.3.3 rule E2)."""

@@ -128,11 +128,12 @@ class StateMachine:
             self.tell_of_sending()
         if tcb is None:
             return
-        tcb.data_receiver.end_of_batch(now)
-        if tcb.data_receiver.messages:
+        receiver = tcb.data_receiver
+        receiver.end_of_batch(now)
+        if receiver.messages:
             self.deliver()
         if tcb.stream_reset.waits_for_data and tcb.stream_reset.data_advanced(now):
-            tcb.data_receiver.sack_wanted = True  # RFC 6525 §5.2.1: it goes with the answer
+            receiver.sack_wanted = True  # RFC 6525 §5.2.1: it goes with the answer
             self.deliver()  # what was held back until now
         if self._send_buffer_used and tcb.retransmission_queue.is_empty:
             self._send_buffer_used = False

@@ -28,6 +28,7 @@ __all__ = [
     "I_DATA_LAYOUT",
     "SACK_LAYOUT",
     "UNORDERED",
+    "WHOLE",
     "Data",
     "ForwardTsn",
     "IData",
@@ -35,12 +36,15 @@ __all__ = [
     "Sack",
     "encode_data",
     "encode_i_data",
+    "encode_sack",
 ]
 
 ENDING: Final = 0x01
 """Flag E of DATA and I-DATA: the last fragment of a message."""
 BEGINNING: Final = 0x02
 """Flag B of DATA and I-DATA: the first fragment of a message."""
+WHOLE: Final = BEGINNING | ENDING
+"""Flags of a message in one piece."""
 UNORDERED: Final = 0x04
 """Flag U of DATA and I-DATA."""
 IMMEDIATE: Final = 0x08
@@ -108,6 +112,25 @@ def encode_i_data(
     except struct.error as error:
         raise ValueError(f"not encodable as an I-DATA chunk: {error}") from None
     return chunk + PADDING[size & 3] if size & 3 else chunk
+
+
+def encode_sack(
+    cumulative_tsn_ack: int,
+    a_rwnd: int,
+    gap_ack_blocks: Sequence[tuple[int, int]],
+    duplicate_tsns: Sequence[int],
+) -> bytes:
+    """Encode a SACK chunk (RFC 9260 §3.3.4); ValueError where a number or a list does not fit."""
+    n, m = len(gap_ack_blocks), len(duplicate_tsns)
+    try:
+        chunk = _pack_sack(3, 0, 16 + 4 * (n + m), cumulative_tsn_ack, a_rwnd, n, m)
+        if n:
+            chunk += b"".join([_pack_gap_ack_block(start, end) for start, end in gap_ack_blocks])
+        if m:
+            chunk += b"".join([_pack_u32(tsn) for tsn in duplicate_tsns])
+    except struct.error as error:
+        raise ValueError(f"not encodable as a SACK chunk: {error}") from None
+    return chunk
 
 
 @dataclass(slots=True)
@@ -223,17 +246,9 @@ class Sack:
 
     def encode(self) -> bytes:
         """Encode the whole chunk; ValueError where a number or a list does not fit."""
-        blocks, duplicates = self.gap_ack_blocks, self.duplicate_tsns
-        n, m = len(blocks), len(duplicates)
-        try:
-            chunk = _pack_sack(3, 0, 16 + 4 * (n + m), self.cumulative_tsn_ack, self.a_rwnd, n, m)
-            if n:
-                chunk += b"".join([_pack_gap_ack_block(start, end) for start, end in blocks])
-            if m:
-                chunk += b"".join([_pack_u32(tsn) for tsn in duplicates])
-        except struct.error as error:
-            raise ValueError(f"not encodable as a SACK chunk: {error}") from None
-        return chunk
+        return encode_sack(
+            self.cumulative_tsn_ack, self.a_rwnd, self.gap_ack_blocks, self.duplicate_tsns
+        )
 
     @classmethod
     def decode(cls, flags: int, value: bytes) -> Self:

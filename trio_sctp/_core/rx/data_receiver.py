@@ -12,8 +12,8 @@ from collections.abc import Collection
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from ..._wire.chunks import Data, ForwardTsn, IData, IForwardTsn, Sack
-from ..._wire.data_chunks import BEGINNING, ENDING, I_DATA_HEADER_SIZE
+from ..._wire.chunks import Data, ForwardTsn, IData, IForwardTsn
+from ..._wire.data_chunks import BEGINNING, ENDING, I_DATA_HEADER_SIZE, IMMEDIATE, encode_sack
 from ..._wire.error_causes import (
     ErrorCause,
     InvalidStreamIdentifier,
@@ -161,6 +161,27 @@ class DataReceiver:
         self._packets_unacknowledged += 1
         return True
 
+    def receive_whole(self, packet: bytes, offset: int) -> bool:
+        """Take the chunk at ``offset``, if it is the last and a whole message with the next TSN.
+
+        False if this is something else, to be treated as any packet.
+        """
+        tracker, queue = self._tracker, self._queue
+        tsn = tracker.cumulative_tsn_ack + 1
+        if (
+            len(packet) < offset + I_DATA_HEADER_SIZE
+            or _unpack_tsn(packet, offset + 4)[0] != tsn & MASK32
+            or tracker.above
+            or queue.charge >= self._config.a_rwnd
+            or not queue.add_whole(packet, offset, self.inbound_streams)
+        ):
+            return False
+        tracker.cumulative_tsn_ack = tsn
+        if packet[offset + 1] & IMMEDIATE:
+            self._sack_now = True
+        self._packets_unacknowledged += 1
+        return True
+
     def forward_tsn(self, chunk: ForwardTsn | IForwardTsn) -> ErrorCause | None:
         """Give up what the peer has abandoned (RFC 3758 §3.6).  A returned cause ends all."""
         interleaving = self._chunk_type is IData
@@ -215,22 +236,31 @@ class DataReceiver:
         """Something has come that no SACK has acknowledged: send one along with DATA (§6.1)."""
         return self._packets_unacknowledged > 0
 
+    @property
+    def has_lists(self) -> bool:
+        """A SACK would have gap ack blocks, or duplicates to report."""
+        tracker = self._tracker
+        return bool(tracker.above or tracker.duplicates)
+
     def sack(self, max_size: int) -> bytes:
         """The SACK chunk of this moment, of at most ``max_size`` (16 or more) bytes.
 
         Gap Ack Blocks come first, from the lowest (§6.7), then as many duplicates as fit.
         """
-        room = (max_size - _SACK_HEADER_SIZE) >> 2
         tracker = self._tracker
-        blocks = tracker.gap_ack_blocks(room) if tracker.above else []
-        duplicates = tracker.take_duplicates(room - len(blocks))
+        blocks: list[tuple[int, int]] = []
+        duplicates: list[int] = []
+        if self.has_lists:
+            room = (max_size - _SACK_HEADER_SIZE) >> 2
+            blocks = tracker.gap_ack_blocks(room)
+            duplicates = tracker.take_duplicates(room - len(blocks))
         a_rwnd = self._window.advertise()
         self._packets_unacknowledged = 0
         self._packets_per_sack = 2  # §6.2
         self._sack_now = self.sack_wanted = False
         self.sack_timer.stop()
         cumulative_tsn_ack = tracker.cumulative_tsn_ack & MASK32
-        return Sack(cumulative_tsn_ack, a_rwnd, blocks, duplicates).encode()
+        return encode_sack(cumulative_tsn_ack, a_rwnd, blocks, duplicates)
 
     # -- the window --------------------------------------------------------------------------------
 

@@ -24,14 +24,15 @@ _MAX_DUPLICATES: Final = 256
 class DataTracker:
     """The received TSNs of one association.  All TSNs are unwrapped ints."""
 
-    __slots__ = ("_duplicates", "above", "cumulative_tsn_ack")
+    __slots__ = ("duplicates", "above", "cumulative_tsn_ack")
 
     def __init__(self, initial_tsn: int) -> None:
         self.cumulative_tsn_ack = initial_tsn - 1
         self.above = bytearray()
         """Item i is 1 if the TSN ``cumulative_tsn_ack + 1 + i`` has arrived, otherwise 0.  Empty unless
         there is a gap; then it begins with a 0 and ends with a 1."""
-        self._duplicates: list[int] = []
+        self.duplicates: list[int] = []
+        """TSNs as on the wire that have arrived again, for the next SACK."""
 
     @property
     def highest_tsn(self) -> int:
@@ -57,8 +58,8 @@ class DataTracker:
             else:
                 self.cumulative_tsn_ack = tsn
         elif offset < 0 or above[offset]:
-            if len(self._duplicates) < _MAX_DUPLICATES:
-                self._duplicates.append(tsn & MASK32)
+            if len(self.duplicates) < _MAX_DUPLICATES:
+                self.duplicates.append(tsn & MASK32)
             return False
         else:
             above[offset] = 1
@@ -92,7 +93,7 @@ class DataTracker:
 
     def take_duplicates(self, max_duplicates: int) -> list[int]:
         """TSNs as on the wire that arrived again since the last call, once for each time."""
-        duplicates, self._duplicates = self._duplicates, []
+        duplicates, self.duplicates = self.duplicates, []
         return duplicates[:max_duplicates]
 
     def _advance(self) -> None:

@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 from typing import ClassVar, Final
 
 from ..._wire.chunks import IData
-from ..._wire.data_chunks import I_DATA_HEADER_SIZE, I_DATA_LAYOUT, UNORDERED
+from ..._wire.data_chunks import I_DATA_HEADER_SIZE, I_DATA_LAYOUT, UNORDERED, WHOLE
 from ..._wire.packet import COMMON_HEADER_SIZE
 from ..._wire.serial import MASK32, unwrap32
 from ..events import Message
@@ -206,6 +206,31 @@ class InterleavedReassemblyQueue(MessageOrdering):
         partial.size += size
         partial.highest_fsn = fsn
         partial.last_tsn = tsn
+        return True
+
+    def add_whole(self, packet: bytes, offset: int, inbound_streams: int) -> bool:
+        kind, flags, length, tsn, stream_id, _, mid, ppid = _unpack_i_data(packet, offset)
+        size = length - I_DATA_HEADER_SIZE
+        expected = self._expected.get(stream_id, 0)
+        unordered = flags & UNORDERED != 0
+        if (
+            kind != IData.type
+            or flags & WHOLE != WHOLE
+            or size <= 0
+            or length + 3 & ~3 != len(packet) - offset
+            or not (unordered or mid == expected & MASK32)
+            or stream_id >= inbound_streams
+            or size > self._max_message_size
+            or self._waiting
+            or self._holding
+        ):
+            return False
+        if not unordered:
+            self._expected[stream_id] = expected + 1
+        self.charge += HELD_OVERHEAD + size
+        begin = offset + I_DATA_HEADER_SIZE
+        fields = stream_id, ppid, packet[begin : begin + size], unordered, mid, tsn, tsn
+        self.ready.append(_new_message(Message, fields))
         return True
 
     def head_charge(self, cumulative_tsn_ack: int) -> int:

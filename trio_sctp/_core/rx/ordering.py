@@ -79,6 +79,14 @@ class MessageOrdering(ABC):
         """
 
     @abstractmethod
+    def add_whole(self, packet: bytes, offset: int, inbound_streams: int) -> bool:
+        """Take in the chunk at ``offset``, if it is the last of a packet and a message whose turn it is.
+
+        Its TSN is the next in order, and nothing above it has arrived.  False, and nothing is changed,
+        if it is anything else.
+        """
+
+    @abstractmethod
     def head_charge(self, cumulative_tsn_ack: int) -> int:
         """What those incomplete messages weigh that more data is sure to continue."""
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from ..._wire.chunks import Data
-from ..._wire.data_chunks import DATA_HEADER_SIZE, DATA_LAYOUT, UNORDERED
+from ..._wire.data_chunks import DATA_HEADER_SIZE, DATA_LAYOUT, UNORDERED, WHOLE
 from ..._wire.packet import COMMON_HEADER_SIZE
 from ..._wire.serial import MASK16, MASK32
 from ..events import Message
@@ -193,6 +193,34 @@ class ReassemblyQueue(MessageOrdering):
         self.unfinished += size
         del self._by_last[tsn - 1]
         self._by_last[tsn] = run
+        return True
+
+    def add_whole(self, packet: bytes, offset: int, inbound_streams: int) -> bool:
+        kind, flags, length, tsn, stream_id, ssn, ppid = _unpack_data(packet, offset)
+        size = length - DATA_HEADER_SIZE
+        expected = self._expected.get(stream_id, 0)
+        unordered = flags & UNORDERED != 0
+        if (
+            kind != Data.type
+            or flags & WHOLE != WHOLE
+            or size <= 0
+            or length + 3 & ~3 != len(packet) - offset
+            or not (unordered or ssn == expected & MASK16)
+            or stream_id >= inbound_streams
+            or size > self._max_message_size
+            or self._by_last
+            or self._waiting
+            or self._holding
+        ):
+            return False
+        if unordered:
+            ssn = 0
+        else:
+            self._expected[stream_id] = expected + 1
+        self.charge += HELD_OVERHEAD + size
+        begin = offset + DATA_HEADER_SIZE
+        fields = stream_id, ppid, packet[begin : begin + size], unordered, ssn, tsn, tsn
+        self.ready.append(_new_message(Message, fields))
         return True
 
     def head_charge(self, cumulative_tsn_ack: int) -> int:

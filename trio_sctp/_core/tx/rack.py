@@ -335,16 +335,18 @@ class Rack(LossRecovery):
         """
         if self._waits_for_late or self.timer.deadline == math.inf:
             self._waits_for_late = False
-            self.timer.stop()
             due = self._probe_due(delayed=False)
-            if due is not None:
-                self.timer.start_at(max(due, now))
+            if due is None:
+                self.timer.stop()
+            else:
+                self.timer.start_at(max(now, due))
 
     def _probe_due(self, *, delayed: bool) -> float | None:
         if not self._data.flight_size:
             return None
-        silent_since = self.last_sent_at, self._progress_at
-        return self._probe.due_at(*silent_since, self._measured, delayed=delayed)
+        return self._probe.due_at(
+            self.last_sent_at, self._progress_at, self._measured, delayed=delayed
+        )
 
     def _sack_may_be_delayed(self) -> bool:
         """What is in flight is one packet, and its SACK was not asked for."""

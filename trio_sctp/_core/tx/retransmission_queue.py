@@ -183,6 +183,29 @@ class RetransmissionQueue(Transmission):
         self._manage_t3(advanced, reneged, now)
         return progress
 
+    def awaits(self, cumulative_tsn_ack: int) -> bool:
+        """Whether a SACK up to here, as on the wire, acknowledges all there is, and no more follows."""
+        data = self._data
+        return (
+            len(data.chunks) > 0
+            and (data.next_tsn - 1) & MASK32 == cumulative_tsn_ack
+            and not self._abandonment.active
+            and not self._window_probe.interval
+        )
+
+    def all_acknowledged(self, a_rwnd: int, now: float) -> None:
+        """Process a SACK that `awaits` has told of: what `handle_sack` does, less what cannot be."""
+        data, probe = self._data, self._window_probe
+        data.begin_sack()
+        acked = data.acknowledge_to(data.next_tsn - 1)
+        self.allow_burst(acked)
+        self._after_acknowledgement(acked, now)
+        self._recover(acked, None, (), now, advanced=True)
+        probe.answered = True
+        probe.closed = a_rwnd < self._pmdcs
+        self.peer_rwnd = a_rwnd
+        self.t3_rtx.stop()
+
     def handle_cumulative_ack(self, cumulative_tsn_ack: int, now: float) -> bool:
         """Process what a SHUTDOWN chunk acknowledges; it says nothing about gaps (§3.3.8)."""
         data = self._data

@@ -78,7 +78,8 @@ class TailLossProbe:
         srtt = self._rto.srtt
         if srtt is None:
             return None
-        srtt = max(srtt, rtt)  # a queue that fills up is not silence
+        if srtt < rtt:  # a queue that fills up is not silence
+            srtt = rtt
         if self._intervals:
             return self._sent_at + self._intervals * max(1.5 * srtt, SHORTEST)
         if not self.may_probe:

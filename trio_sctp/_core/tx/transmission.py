@@ -203,6 +203,53 @@ class Transmission:
                 self._start_t3(now)
         return chunks
 
+    def only_chunk(self, room: int, now: float) -> bytes:
+        """The chunk of a message that is all there is to send, while nothing is in flight.
+
+        No window, rule or timer then stands in its way; none if anything else is going on, which is
+        for `chunks_to_send`.
+        """
+        data, queue, recovery = self._data, self._send_queue, self.recovery
+        congestion = self.congestion
+        if (
+            data.chunks
+            or self._one_packet_only
+            or self._window_probe.interval
+            or self.shutdown_pending
+            or recovery.quota is not None
+            or congestion.watches_packets
+            or self._abandonment.forward_tsn.due
+            or (message := queue.next_message()) is None
+        ):
+            return b""
+        header_size = queue.header_size
+        size = len(message.payload)
+        length = header_size + size + 3 & ~3
+        if (
+            size != queue.unsent_bytes
+            or length > room
+            or length >= congestion.cwnd
+            or size > self.peer_rwnd - self._pmdcs
+        ):
+            return b""
+        queue.start_packet()
+        flags, payload = queue.take(message, size)
+        tsn, stream_id = data.next_tsn & MASK32, message.stream_id
+        if queue.interleaving:
+            wire = encode_i_data(flags, tsn, stream_id, message.mid, message.ppid, payload)
+        else:
+            wire = encode_data(flags, tsn, stream_id, message.ssn, message.ppid, payload)
+        data.add(wire, size, message, now)
+        self.peer_rwnd -= size
+        congestion.on_idle(now - recovery.last_sent_at, self._rto.rto)
+        recovery.last_sent_at = now
+        self._probes_with_new_data = self._cwnd_was_full = False
+        self._burst_is_over = True
+        congestion.on_app_limited(length, now)
+        if self.t3_rtx.deadline == math.inf:  # §6.3.2 R1
+            self._start_t3(now)
+        return wire
+
     def _pacing_allows(self, now: float) -> bool:
         """The time of another packet has come; otherwise a timer tells when it does."""
         rate = self.congestion.pacing_rate
