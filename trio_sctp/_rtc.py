@@ -30,8 +30,9 @@ from ._rtc_ice import FullIce, Ice, LiteIce, Path
 from ._rtc_peer import RtcPeer
 from ._rtc_session import DtlsRole, RtcSession
 from ._rtc_sockets import RtcSockets, resolve_servers
+from ._udp_batches import MAX_UDP_PAYLOAD
 from ._udp_fragmentation import IPV4_OVERHEAD
-from ._udp_socket import MAX_UDP_PAYLOAD, UDPSocket
+from ._udp_socket import UDPSocket
 from ._webrtc.certificate import Certificate
 from ._webrtc.ice_check import peek_local_ufrag
 from ._webrtc.ice_common import IceConfig, IceDatagram
