@@ -110,12 +110,9 @@ class RtcSession:
         """The peer's offer, the first one or a further one."""
         remote = RemoteDescription.parse(sdp, "offer")
         self._check_same_peer(remote)
+        role = self._role_towards(remote)
         self._exchange_inits(remote)
-        if self._role is None:
-            try:
-                self._role = answer_setup(remote, self._setup or _preferred(remote))
-            except ValueError:
-                self._role = answer_setup(remote)
+        self._role = role
         before = self.remote
         self.remote = remote
         self.type = "answer"
@@ -126,6 +123,18 @@ class RtcSession:
             self.ice.set_remote(remote, trio.current_time())
         else:
             self._local = replace(self._local, version=self._local.version + 1)
+
+    def _role_towards(self, offer: RemoteDescription) -> Setup:
+        """Our role in DTLS: what was agreed stays, or else the one we would like to have."""
+        if self._role is None:
+            try:
+                return answer_setup(offer, self._setup or _preferred(offer))
+            except ValueError:
+                return answer_setup(offer)
+        try:
+            return answer_setup(offer, self._role)
+        except ValueError as error:  # RFC 8842 §5.1: that would be another DTLS association
+            raise SdpError(f"another role in DTLS in the same session: {error}") from None
 
     def accept_answer(self, sdp: str) -> None:
         """The peer's answer to our offer."""

@@ -151,6 +151,23 @@ async def test_renegotiating_without_change() -> None:
                 answering.accept_answer(answer)
 
 
+async def test_the_roles_in_dtls_stay() -> None:
+    """An offer that turns them round was found out only when the answer was made of it."""
+    async with two_endpoints() as (full, other), trio.open_nursery() as nursery:
+        offering, answering = await introduce(full, other)
+        answer = answering.local_description
+        nursery.start_soon(enter, answering, echo, [])
+        async with offering as association:
+            offer = offering.restart_ice()
+            turned = offer.replace("a=setup:actpass", "a=setup:active")
+            assert "a=setup:active" in answer
+            with pytest.raises(SdpError, match="another role in DTLS"):
+                answering.renegotiate(turned)
+            assert answering.local_description == answer
+            offering.accept_answer(answering.renegotiate(offer))
+            await ask(association)
+
+
 async def test_another_stun_server_tells_us_how_we_look() -> None:
     """An endpoint is a STUN server to nobody; a socket that answers is enough."""
     server = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)

@@ -158,6 +158,9 @@ class EndpointStatistics:
 
     associations: int
     packets_received: int
+    """All that arrived at the port, those of its associations included."""
     packets_sent: int
+    """Answers of the port itself: INIT ACK, and to packets of no association (RFC 9260 §8.4).  What an
+    association sends is in its own statistics."""
     out_of_the_blue: int
     dropped: dict[str, int]
