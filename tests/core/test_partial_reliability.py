@@ -533,6 +533,18 @@ def test_point_passes_many_holes_at_once(make_pair: MakePair) -> None:
     assert sum("FORWARD" in line for line in pair.exchange) <= 6
 
 
+def test_more_holes_than_one_packet_tells_of(make_pair: MakePair) -> None:
+    # A peer reads a bounded number of chunks with lists in a packet: no FORWARD TSN may be beyond it.
+    pair = make_pair()
+    pair.queue.congestion.cwnd = 10**6
+    pair.lost = lambda tsn: tsn % 2 == 1
+    pair.send_each([b"%d" % i for i in range(1, 301)], options=ONCE)
+    pair.run_for(5)
+    assert pair.received == [b"%d" % i for i in range(2, 301, 2)]
+    assert max(line.count("FORWARD") for line in pair.exchange) == 48
+    assert pair.z.association.statistics().dropped == {}
+
+
 def test_what_waits_between_two_numbers_that_are_skipped_is_told_apart(
     make_pair: MakePair, interleaving: bool
 ) -> None:

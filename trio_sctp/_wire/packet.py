@@ -219,7 +219,7 @@ def _listed(chunk: Chunk) -> int:
     if isinstance(chunk, Sack):
         return 32 + (len(chunk.gap_ack_blocks) + len(chunk.duplicate_tsns)) // 2
     if isinstance(chunk, ForwardTsn | IForwardTsn):
-        return 32 + len(chunk.streams)
+        return 16 + len(chunk.streams)
     if isinstance(chunk, ReConfig):
         return _RECONFIG_COST + _TLV_COST * len(chunk.parameters)
     if isinstance(chunk, Init | InitAck):

@@ -31,6 +31,7 @@ _HEADER_SIZE: Final = 8
 _ENTRY_SIZE: Final = 4
 _I_ENTRY_SIZE: Final = 8
 _SACK_SIZE: Final = 16
+_MAX_STEPS: Final = 48  # chunks in one packet, of which a peer may read no more: see MAX_LISTED
 _MAX_RESETS: Final = 64  # resets remembered before those that are over are looked for
 
 
@@ -181,6 +182,8 @@ class ForwardTsnSender:
         if begins_step or key not in skipped:
             added = (_HEADER_SIZE if begins_step else 0) + _entry_size(interleaving)
             if self._size(interleaving) + added > self._room:
+                return False
+            if begins_step and len(self._steps) + 1 == _MAX_STEPS:
                 return False
         if begins_step:
             self._steps.append((self.advanced_peer_ack_point, skipped))
