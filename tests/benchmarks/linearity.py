@@ -24,7 +24,7 @@ import trio_sctp
 from tests.benchmarks.runner import ROOT
 from tests.benchmarks.workloads import PACKET_SIZE
 from trio_sctp._core.tx.choices import CONTROLLERS
-from trio_sctp._core.tx.congestion import Delivery
+from trio_sctp._core.tx.congestion import CongestionController, Delivery
 from trio_sctp._core.tx.congestion_standard import StandardController
 from trio_sctp.testing import open_association_pair
 
@@ -78,24 +78,29 @@ REASONS = (
 """What tells small batches, which a small window makes, from the work that a loss is."""
 
 
-class HeldWindow(StandardController):
-    """The same window at any time: what differs with losses is the handling of losses."""
+def held_window(packets: int) -> type[CongestionController]:
+    """The same window at any time: what differs with losses is the handling of losses.
 
-    __slots__ = ()
-    packets = 0
+    Made when it is asked for, as a compiled class cannot be inherited from.
+    """
 
-    def restart(self, pmdcs: int) -> None:
-        super().restart(pmdcs)
-        self.cwnd = self.ssthresh = self.packets * pmdcs
+    class HeldWindow(StandardController):
+        __slots__ = ()
 
-    def on_delivered(self, delivery: Delivery) -> None:
-        pass
+        def restart(self, pmdcs: int) -> None:
+            super().restart(pmdcs)
+            self.cwnd = self.ssthresh = packets * pmdcs
 
-    def on_congestion(self, now: float) -> None:
-        pass
+        def on_delivered(self, delivery: Delivery) -> None:
+            pass
 
-    def on_timeout(self, now: float) -> None:
-        pass
+        def on_congestion(self, now: float) -> None:
+            pass
+
+        def on_timeout(self, now: float) -> None:
+            pass
+
+    return HeldWindow
 
 
 @contextmanager
@@ -103,8 +108,7 @@ def window_held(packets: int) -> Iterator[None]:
     """Associations that begin in the block have so many packets in flight, unless it is 0."""
     standard = CONTROLLERS["rfc9260"]
     if packets:
-        HeldWindow.packets = packets
-        CONTROLLERS["rfc9260"] = HeldWindow
+        CONTROLLERS["rfc9260"] = held_window(packets)
     try:
         yield
     finally:
