@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 
 from tests.support.association_pair import established_pair
-from tests.support.incoming_data import TSN, arrive, data, fragment, new_receiver, read_sack
+from tests.support.incoming_data import (
+    PPID,
+    TSN,
+    Sender,
+    arrive,
+    data,
+    fragment,
+    new_receiver,
+    read_sack,
+)
 from trio_sctp._wire import chunks as c
 
 
@@ -61,3 +72,21 @@ def test_the_middle_of_a_message_is_acknowledged_as_all_data_is(
         assert answers == [[((2, 2 + i),)] for i in range(7)]
     else:
         assert answers in ([[], [()]] * 4, [[()], []] * 4)
+
+
+@pytest.mark.parametrize("interleaving", [False, True], ids=["DATA", "I-DATA"])
+@pytest.mark.parametrize("unordered", [False, True])
+@pytest.mark.parametrize("cuts", [(), (1,), (1, 2)])
+def test_a_message_says_what_its_chunks_said(
+    interleaving: bool, unordered: bool, cuts: tuple[int, ...]
+) -> None:
+    """§6.9: in whichever order they came."""
+    for order in permutations(range(len(cuts) + 1)):
+        receiver = new_receiver(interleaving=interleaving)
+        chunks = Sender(interleaving=interleaving).message(
+            b"abc", stream_id=7, unordered=unordered, cuts=cuts
+        )
+        arrive(receiver, *[chunks[i] for i in order])
+        (message,) = receiver.messages
+        said = message.stream_id, message.ppid, message.payload, message.unordered
+        assert said == (7, PPID, b"abc", unordered)
