@@ -97,3 +97,24 @@ def test_a_wish_to_reset_all_streams_costs_nothing() -> None:
     assert [event.stream_ids for event in pair.a.take(OutgoingStreamsReset)] == [()]
     assert pair.z.payloads == [b"x", b"waits"]
     assert pair.a.state is State.ESTABLISHED
+
+
+def test_a_stream_that_came_anew_is_not_forgotten_with_the_old_one() -> None:
+    """The end of a message that had been given up took away the numbers of those sent since."""
+    pair = established_pair(interleaving=False, path_mtu_discovery=False)
+    pair.send(b"x", 3, unordered=True)
+    short_lived = SendOptions(lifetime=0.1)
+    pair.send(bytes(15_000), 3, unordered=True, options=short_lived)
+    pair.pull()
+    pair.now += 0.15
+    pair.a.expire(pair.now)  # its lifetime is over
+    first = pair.transit[0]
+    pair.transit.clear()
+    pair.repeat(first)
+    pair.run()  # "x" is acknowledged, nothing of stream 3 is left
+    pair.send(b"first", 3)
+    pair.run()
+    pair.run_for(5.0)  # the rest of the one that was given up is
+    pair.send(b"second", 3)
+    pair.run_for(5.0)
+    assert pair.z.payloads == [b"x", b"first", b"second"]

@@ -179,8 +179,9 @@ class OutboundStreams:
             and stream.is_untouched
             and stream.low_water < 0
             and stream.priority == DEFAULT_PRIORITY
+            and self.by_id.get(stream.stream_id) is stream  # and not one that came after it
         ):
-            self.by_id.pop(stream.stream_id, None)
+            del self.by_id[stream.stream_id]
 
     def set_low_water(self, stream_id: int, threshold: int) -> None:
         """Note it when the stream's unsent bytes fall from above to ``threshold``; negative: no more."""
