@@ -89,7 +89,7 @@ def http_application(server: trio_sctp.RtcServer) -> Starlette:
             if not isinstance(description, dict) or description.get("type") != "offer":
                 raise ValueError("type is not 'offer'")
             peer = await server.answer(str(description.get("sdp")))
-        except (trio_sctp.SdpError, ValueError) as error:
+        except (ValueError, RecursionError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         except trio_sctp.TooManyPeersError as error:
             return JSONResponse({"error": str(error)}, status_code=503)

@@ -50,7 +50,7 @@ def http_application(server: trio_sctp.RtcServer) -> Starlette:
         try:
             description: Any = json.loads(await request.body())
             peer = await server.answer(str(description["sdp"]))
-        except (ValueError, LookupError, TypeError, trio_sctp.SdpError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
         except trio_sctp.TooManyPeersError as error:
             return JSONResponse({"error": str(error)}, status_code=503)

@@ -16,6 +16,7 @@ from tests.support.commands import assert_fails_in_one_line, run_trio_sctp, trio
 from trio_sctp.cli.bench.meter import peak_memory, round_trip_figures
 from trio_sctp.cli.bench.result import Result, as_table
 from trio_sctp.cli.bench.workloads import DEFAULT_WORKLOADS, Workload
+from trio_sctp.cli.json_object import json_object
 
 FIGURES: dict[str, tuple[type, ...]] = {
     "name": (str,),
@@ -120,7 +121,8 @@ async def test_a_server_that_is_no_bench_server_is_told() -> None:
 async def test_a_client_that_talks_nonsense_does_not_hurt_the_server(tmp_path: Path) -> None:
     async with trio_sctp_command("bench", "--server", 0, "--host", "127.0.0.1") as server:
         port = await server.port()
-        result = await run_trio_sctp("client", "127.0.0.1", port, stdin=b"hello\n")
+        nested = b"[" * 9000 + b"\n"  # more than JSON is read of: it ended the server
+        result = await run_trio_sctp("client", "127.0.0.1", port, stdin=nested)
         assert result.returncode == 1
         arguments = ("--client", "127.0.0.1", port, "--seconds", 0.1, "--json")
         result = await run_trio_sctp("bench", *arguments, "--workloads", "ping-1")
@@ -167,6 +169,12 @@ async def test_what_cannot_be_measured_is_a_usage_error(arguments: tuple[str | f
 )
 def test_the_name_of_a_workload_tells_what_it_is(name: str, size: int, ping: bool) -> None:
     assert Workload.named(name) == Workload(name.lower(), size, ping)
+
+
+@pytest.mark.parametrize("message", ["hello", b"\xff", "[1]", "[" * 9000, "9" * 9000, ""])
+def test_what_is_no_json_object_is_none(message: str | bytes) -> None:
+    assert json_object(message) is None
+    assert json_object('{"a": 1}') == {"a": 1}
 
 
 def test_round_trips_are_summed_up_in_microseconds() -> None:

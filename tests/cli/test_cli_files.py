@@ -175,6 +175,8 @@ async def test_a_sender_that_leaves_in_the_middle_leaves_nothing(tmp_path: Path)
         written({"name": "a", "size": -1}),
         written({"name": "a", "size": True}),
         written({"name": 1, "size": 1}),
+        written({"name": "a", "size": 2**63}),
+        struct.pack("!I", 9000) + b"[" * 9000,  # ended the receiver
     ],
 )
 async def test_a_header_that_makes_no_sense_is_refused(tmp_path: Path, header: bytes) -> None:

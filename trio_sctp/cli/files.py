@@ -24,6 +24,7 @@ from typing import IO, Any
 import trio
 
 from .failure import Failure
+from .json_object import json_object
 
 __all__ = ["PROTOCOL", "Header", "receive_file", "safe_name", "send_file", "send_note"]
 
@@ -31,6 +32,7 @@ PROTOCOL = "trio-sctp.file"
 BLOCK = 1024 * 1024
 """Bytes read from and written to the disk at once."""
 LONGEST_NOTE = 16 * 1024
+LONGEST_FILE = 2**63
 LONGEST_NAME = 200
 """In bytes of UTF-8, with room for a number below the 255 that file systems allow."""
 DIGEST_SIZE = hashlib.sha256().digest_size
@@ -164,7 +166,7 @@ def safe_name(name: str) -> str:
 
 def _checked(note: dict[str, Any]) -> Header:
     name, size = note.get("name"), note.get("size")
-    if not isinstance(name, str) or type(size) is not int or size < 0:
+    if not isinstance(name, str) or type(size) is not int or not 0 <= size < LONGEST_FILE:
         raise Failure("the sender did not say name and size")
     return Header(name, size)
 
@@ -199,10 +201,6 @@ class _Reader:
         (length,) = _LENGTH.unpack(await self.exactly(_LENGTH.size))
         if length > LONGEST_NOTE:
             raise Failure("the other end does not speak this protocol")
-        try:
-            note = json.loads(await self.exactly(length))
-        except ValueError:
-            note = None
-        if not isinstance(note, dict):
+        if (note := json_object(await self.exactly(length))) is None:
             raise Failure("the other end does not speak this protocol")
         return note

@@ -11,11 +11,11 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
 
 import trio
 
 from ... import Association, DataChannel, open_udp_association
+from ..json_object import json_object
 from .meter import Meter, round_trip_figures
 from .workloads import Workload
 
@@ -39,7 +39,7 @@ class MeasurementServer:
         """Serve one client until it shuts down."""
         async for channel in association.listen():
             async with channel:
-                described = _object(await channel.receive())
+                described = json_object(await channel.receive())
                 if channel.protocol == PROTOCOL and described is not None:
                     async with self._turn:
                         await _measure(channel, ping=bool(described.get("ping")))
@@ -76,7 +76,7 @@ async def run_client(
                 nursery.start_soon(client.tell_progress, tell)
                 await (client.ping(seconds) if workload.ping else client.send(seconds))
                 await channel.send(END)
-                server = _object(await channel.receive())  # it has everything before that
+                server = json_object(await channel.receive())  # it has everything before that
                 nursery.cancel_scope.cancel()
             figures = client.meter.report() | round_trip_figures(client.round_trips)
             retransmitted = association.statistics().retransmitted_chunks
@@ -120,12 +120,3 @@ class _Client:
         while True:
             await trio.sleep(PROGRESS_INTERVAL)
             tell("progress", seconds=trio.current_time() - begin, bytes=self.meter.bytes)
-
-
-def _object(message: bytes | str) -> dict[str, Any] | None:
-    """The JSON object in a message, if there is one."""
-    try:
-        value = json.loads(message)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None

@@ -11,6 +11,7 @@ import trio
 
 from ... import DataChannel
 from ..failure import Failure
+from ..json_object import json_object
 
 __all__ = ["Note", "encoded", "note_of", "receive_note", "tell"]
 
@@ -24,11 +25,7 @@ def encoded(note: Note) -> str:
 
 def note_of(message: bytes | str) -> Note:
     """What a message says; `Failure` if that is nothing we understand."""
-    try:
-        note = json.loads(message)
-    except (ValueError, RecursionError):
-        note = None
-    if not isinstance(note, dict):
+    if (note := json_object(message)) is None:
         raise Failure("the page sent what is no note")
     return note
 
