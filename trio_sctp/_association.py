@@ -465,7 +465,7 @@ class Association(trio.abc.AsyncResource):
 
     def _consumed(self, size: int) -> None:
         """A message was taken: its bytes no longer fill the receiver window."""
-        if self._core.message_consumed(size, now=trio.current_time()):
+        if self._core.message_consumed(size):
             self._ring()
 
     def _discard_content(self, messages: Iterable[ChannelMessage]) -> None:

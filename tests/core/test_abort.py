@@ -156,7 +156,7 @@ def test_nothing_works_after_the_end_and_nothing_breaks() -> None:
         a.request_heartbeat(now=0.0)
     with pytest.raises(LocalProtocolError, match="reset_streams"):
         a.reset_streams([1], now=0.0)
-    assert a.message_consumed(5, now=0.0) is False
+    assert a.message_consumed(5) is False
     a.handle_timeout(now=1e9)
     a.update_config(now=0.0, rto_min=0.5)
     assert a.next_event() is None

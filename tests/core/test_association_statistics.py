@@ -81,7 +81,7 @@ def test_window_shrinks_by_what_is_unread() -> None:
     pair.run()
     shrunk = pair.z.association.statistics().a_rwnd
     assert shrunk <= pair.z.association.config.a_rwnd - 1000
-    pair.z.association.message_consumed(1000, now=0.0)
+    pair.z.association.message_consumed(1000)
     assert pair.z.association.statistics().a_rwnd == pair.z.association.config.a_rwnd
 
 

@@ -375,7 +375,7 @@ def test_reader_slower_than_the_sender_loses_nothing() -> None:
         assert sum(message.size for message in unread) <= 100_000
         for message in unread[:5]:
             received.append(message.data)
-            pair.a.association.message_consumed(message.size, now=pair.now)
+            pair.a.association.message_consumed(message.size)
         del unread[:5]
     assert received == sent
     assert_all_released(pair.a)

@@ -167,7 +167,7 @@ def test_lifetime_is_counted_from_send(make_pair: MakePair) -> None:
     statistics = pair.a.association.statistics()
     assert statistics.messages_abandoned_unsent == 1
     # TR3: it never had a TSN, so the peer need not hear of it
-    pair.z.association.message_consumed(3000, now=pair.now)
+    pair.z.association.message_consumed(3000)
     pair.send(b"next")
     pair.run_for(10)
     assert pair.received == [bytes(3000), b"next"]
@@ -749,7 +749,7 @@ def test_closed_window_does_not_hold_a_forward_tsn_back(
     assert (1, [entry(interleaving, 0, 0)]) in pair.forward_tsns
     assert pair.queue.cumulative_tsn_ack > pair.queue.next_tsn - 4
     for message in pair.received:
-        pair.z.association.message_consumed(len(message), now=pair.now)
+        pair.z.association.message_consumed(len(message))
     pair.z.reading = True
     pair.run_for(60)
     assert pair.a.association.undelivered_messages == 0

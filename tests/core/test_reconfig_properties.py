@@ -77,7 +77,7 @@ class End:
             if isinstance(event, Message):
                 key = event.stream_id, event.unordered, event.ppid == UNRELIABLE
                 self.received.setdefault(key, []).append(event.payload)
-                self.association.message_consumed(len(event.payload), now=now)
+                self.association.message_consumed(len(event.payload))
             else:
                 self.events.append(event)
 

@@ -157,7 +157,7 @@ def test_every_stream_in_use_takes_some_hundred_bytes(interleaving: bool) -> Non
                 messages = [new(tsn + stream_id + i, stream_id + i) for i in range(50)]
                 give(association, messages)
                 for _ in messages:
-                    association.message_consumed(2, now=0.0)
+                    association.message_consumed(2)
             skipped: c.EncodableChunk = c.ForwardTsn(
                 (tsn + 65536 + stream_id) % 2**32,
                 [(id_, 9) for id_ in range(stream_id, stream_id + 50)],

@@ -225,7 +225,7 @@ class Story:
         number = self.choices.pick((1, 3, 1000))
         consumed, self.unread = self.unread[:number], self.unread[number:]
         for size in consumed:
-            self.association.message_consumed(size, now=self.now)
+            self.association.message_consumed(size)
 
     # -- after each step ---------------------------------------------------------------------------
 
@@ -328,7 +328,7 @@ class Story:
             if a.state is State.CLOSED:
                 return
             for size in self.unread:
-                a.message_consumed(size, now=self.now)
+                a.message_consumed(size)
             self.unread = []
             if a.state is State.COOKIE_WAIT:
                 self._give([self.peer.packet(self.peer.init_ack())])

@@ -146,7 +146,7 @@ class End:
     def _consume(self, number: int, now: float) -> None:
         consumed, self._unread = self._unread[:number], self._unread[number:]
         for size in consumed:
-            self.association.message_consumed(size, now=now)
+            self.association.message_consumed(size)
 
     # -- what happens to it ------------------------------------------------------------------------
 

@@ -208,7 +208,7 @@ class End:
                 self._closed = event
             self.events.append(event)
             if self.reading and isinstance(event, Message):
-                self.association.message_consumed(len(event.payload), now=now)
+                self.association.message_consumed(len(event.payload))
 
     def take(self, kind: type[T]) -> list[T]:
         """The events of one kind so far; they are taken off the list."""

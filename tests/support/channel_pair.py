@@ -51,9 +51,9 @@ class End:
             if not isinstance(event, SendBufferDrained):
                 self.events.append(event)
             if self.reading and isinstance(event, ChannelMessage):
-                self.association.message_consumed(event.size, now=now)
+                self.association.message_consumed(event.size)
             elif self.reading and isinstance(event, Message):
-                self.association.message_consumed(len(event.payload), now=now)
+                self.association.message_consumed(len(event.payload))
 
     def take(self, kind: type[T]) -> list[T]:
         """The events of one kind so far; they are taken off the list."""

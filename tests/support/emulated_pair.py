@@ -77,7 +77,7 @@ class EmulatedEnd:
         while (event := self.channels.next_event(now=now)) is not None:
             if isinstance(event, ChannelMessage):
                 self.received.setdefault(event.stream_id, []).append(event.data)
-                self.association.message_consumed(event.size, now=now)
+                self.association.message_consumed(event.size)
             elif isinstance(event, MessageOutcome):
                 self.outcomes.append(event)
             elif isinstance(event, ChannelOpened):

@@ -76,7 +76,7 @@ class MtuEnd:
             self.events.append(event)
             if isinstance(event, Message):
                 self.messages.append(event.payload)
-                self.association.message_consumed(len(event.payload), now=now)
+                self.association.message_consumed(len(event.payload))
             elif isinstance(event, PathMtuChanged):
                 assert event.path_mtu == self.path_mtu
                 self.sizes.append(event.path_mtu)

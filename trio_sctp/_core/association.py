@@ -232,7 +232,7 @@ class Association(StateMachine):
         """Of all that was queued on a stream since its last reset, nothing was sent so far."""
         return self.send_queue.is_untouched(stream_id)
 
-    def message_consumed(self, size: int, *, now: float) -> bool:
+    def message_consumed(self, size: int) -> bool:
         """The program has taken a message of ``size`` bytes: its room is the peer's again.
 
         True if the window opened so far that the peer should be told (packets wait to be pulled).

@@ -62,7 +62,7 @@ class ChannelCloser:
         self, channel: Channel, failure: ChannelFailure, detail: str, message: Message, now: float
     ) -> None:
         """Close a channel because of a message on it (RFC 8831 §6.6, RFC 8832 §6)."""
-        self._table.release(message, now)
+        self._table.release(message)
         channel.open = False
         channel.error = ChannelError(failure, detail)
         self._table.events.append(ChannelClosing(channel.stream_id, channel.error))
@@ -71,7 +71,7 @@ class ChannelCloser:
     def close_unknown(self, stream_id: int, now: float, *, incoming_reset: bool = False) -> None:
         """Close what is a channel for the peer only; until that is done its id is in use."""
         table = self._table
-        table.drop_early(stream_id, now)
+        table.drop_early(stream_id)
         if stream_id >= self._association.outbound_streams or table.ids.is_burnt(stream_id):
             return
         channel = Channel(stream_id)
@@ -127,7 +127,7 @@ class ChannelCloser:
 
     # -- what comes late
 
-    def receive_late(self, channel: Channel, message: Message, now: float) -> None:
+    def receive_late(self, channel: Channel, message: Message) -> None:
         """A message on a channel that is being closed here.
 
         The peer may know before we do that both streams were reset: what comes after its own
@@ -143,7 +143,7 @@ class ChannelCloser:
             table.held[channel.stream_id] = [message]
         else:
             table.counters.messages_discarded += 1
-            table.release(message, now)
+            table.release(message)
 
     # -- resets
 

@@ -88,7 +88,7 @@ class ChannelOpener:
         # RFC 8832 §6: everything goes ordered until the peer is known to have the channel
         channel._ack_awaited = True
         channel._send_unordered = False
-        self._table.drop_early(stream_id, now)
+        self._table.drop_early(stream_id)
         self._table.add(channel, stream_id)
 
     def _open_negotiated(self, channel: Channel, stream_id: int, now: float) -> None:
@@ -102,7 +102,7 @@ class ChannelOpener:
 
     def receive_opening(self, message: Message, now: float) -> None:
         """A DCEP message on a stream without a channel (RFC 8832 §6)."""
-        self._table.release(message, now)
+        self._table.release(message)
         try:
             opening = decode_dcep(message.payload)
         except DecodeError:

@@ -88,10 +88,10 @@ class ChannelTable:
 
     # -- messages that nobody will read
 
-    def release(self, message: Message, now: float) -> None:
+    def release(self, message: Message) -> None:
         """Give the room of a message that nobody will read back to the peer."""
-        self._association.message_consumed(len(message.payload), now=now)
+        self._association.message_consumed(len(message.payload))
 
-    def drop_early(self, stream_id: int, now: float) -> None:
+    def drop_early(self, stream_id: int) -> None:
         for message in self.early.take(stream_id):
-            self.release(message, now)
+            self.release(message)

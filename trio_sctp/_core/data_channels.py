@@ -353,12 +353,12 @@ class DataChannels:
         self.counters.messages_without_channel += 1
         mine = ppid in _USER_PPIDS and not self._table.ids.is_burnt(message.stream_id)
         if not (mine and self._table.early.keep(message)):
-            self._table.release(message, now)
+            self._table.release(message)
         return None
 
     def _receive_dcep_or_late(self, channel: Channel, message: Message, now: float) -> None:
         if not channel.open:
-            self._closer.receive_late(channel, message, now)
+            self._closer.receive_late(channel, message)
             return
         try:
             dcep = decode_dcep(message.payload)
@@ -369,7 +369,7 @@ class DataChannels:
             detail = "DATA_CHANNEL_OPEN on a stream in use"
             self._closer.fail(channel, ChannelFailure.BAD_MESSAGE, detail, message, now)
             return
-        self._table.release(message, now)
+        self._table.release(message)
         if channel._ack_awaited:
             self._opener.accepted(channel)
         else:
