@@ -20,6 +20,7 @@ from ._capture import PacketCapture
 from ._channel_listener import ChannelListener
 from ._core.association import Association as CoreAssociation
 from ._core.capabilities import Capabilities
+from ._core.channel_events import MessageTooLargeError
 from ._core.config import Config
 from ._core.data_channels import WEBRTC_PPIDS, ChannelMessage, DataChannels
 from ._core.errors import LocalProtocolError
@@ -27,7 +28,7 @@ from ._core.events import AssociationClosed, CloseReason, Event, Message
 from ._core.statistics import AssociationStatistics
 from ._data_channel import DataChannel
 from ._driver import Driver
-from ._errors import Ending
+from ._errors import Ending, blame
 from ._event_queue import EventQueue
 from ._message_channel import MessageChannel
 from ._packet_log import LOGGER as PACKET_LOGGER, PacketLog
@@ -426,7 +427,11 @@ class Association(trio.abc.AsyncResource):
     def _send(self, stream_id: int, value: bytes | str) -> None:
         assert self._channels is not None
         now = trio.current_time()
-        self._channels.send(stream_id, value, now=now)
+        try:
+            self._channels.send(stream_id, value, now=now)
+        except MessageTooLargeError as error:
+            blame(error, self)  # how much that is, the peer has said
+            raise
         self._has_sent = True
         self._driver.queued(now)
 
@@ -436,15 +441,19 @@ class Association(trio.abc.AsyncResource):
         """A message with wishes of its own."""
         assert self._channels is not None
         now = trio.current_time()
-        self._channels.send(
-            stream_id,
-            value,
-            ordered=wishes.ordered,
-            options=wishes.options,
-            context=wishes.receipt,
-            since=since,
-            now=now,
-        )
+        try:
+            self._channels.send(
+                stream_id,
+                value,
+                ordered=wishes.ordered,
+                options=wishes.options,
+                context=wishes.receipt,
+                since=since,
+                now=now,
+            )
+        except MessageTooLargeError as error:
+            blame(error, self)
+            raise
         self._sent(wishes.receipt, now)
 
     def _sent(self, receipt: Receipt | None, now: float) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "Ending",
     "HandshakeFailed",
     "TransportFailed",
+    "blame",
     "comes_from",
 ]
 
@@ -121,8 +122,15 @@ class Ending:
         return error
 
 
+def blame(error: Exception, origin: Origin) -> None:
+    """What the peer of ``origin`` can cause at will: let `comes_from` know it."""
+    error.__dict__[_ORIGIN] = origin
+
+
 def comes_from(error: BaseException, origin: object) -> bool:
-    """Whether all that ``error`` tells (it may be a group) is an ending of ``origin``."""
+    """Whether all that ``error`` tells (it may be a group) is an ending of ``origin``, or something
+    else that its peer can cause.
+    """
     if isinstance(error, BaseExceptionGroup):
         return all(comes_from(inner, origin) for inner in error.exceptions)
     return error.__dict__.get(_ORIGIN) is origin

@@ -70,7 +70,8 @@ async def serve_udp(
     As with `trio.serve_listeners`, an exception of a handler ends the server and comes out of
     here, so catch what you expect.  The exception to that: what only says how the handler's own
     association or one of its channels ended (`AssociationError`, ``EndOfChannel`` from
-    ``accept``, and so on) ends this handler alone, since every peer can cause it.  It is logged to
+    ``accept``, and so on), or that a message is longer than the peer has said to take
+    (`MessageTooLargeError`), ends this handler alone, since every peer can cause it.  It is logged to
     ``trio_sctp.serve_udp``.
 
     Never returns; when it is cancelled, the peers are told by an ABORT.  Raises `OSError` if the

@@ -44,6 +44,18 @@ async def test_plain_messages_come_back_on_the_same_stream_with_the_same_ppid() 
                 assert (back.stream_id, back.ppid, back.payload) == (stream_id, ppid, bytes(size))
 
 
+async def test_a_message_that_cannot_be_answered_ends_nothing() -> None:
+    """The peer takes messages on one stream and sends on another: the whole server was gone."""
+    async with trio_sctp_command(*SERVER) as server:
+        port = await server.port()
+        async with trio_sctp.open_udp_association(
+            "127.0.0.1", port, data_channels=False, config=Config(inbound_streams=1)
+        ) as association:
+            await association.messages.send(Message(5, 1, b"to nowhere"))
+            await association.messages.send(Message(0, 1, b"and back"))
+            assert (await association.messages.receive()).payload == b"and back"
+
+
 async def test_a_peer_may_use_both_kinds_at_once() -> None:
     async with trio_sctp_command(*SERVER) as server:
         port = await server.port()

@@ -18,6 +18,7 @@ from tests.support.handlers import echo
 from tests.support.rtc_pair import HOST, ask, enter, introduce
 from trio_sctp import (
     Association,
+    AssociationAborted,
     AssociationError,
     IceConfig,
     RtcServer,
@@ -79,6 +80,27 @@ async def test_a_handler_that_returns_closes_its_peer_and_no_other() -> None:
         server = await start(nursery, once)
         await visit(server, use)
         await visit(server, use)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_takes_short_messages_only_ends_its_own_handler() -> None:
+    """An echo sent back what the peer had said it would not take, and the server was gone."""
+    async with trio.open_nursery() as nursery:
+        server = await start(nursery)
+        async with open_rtc_endpoint(host=HOST) as endpoint:
+            calling = await endpoint.offer()
+            offer = calling.local_description
+            limited = re.sub(r"a=max-message-size:\d+", "a=max-message-size:5", offer)
+            called = await server.answer(limited)
+            calling.accept_answer(called.local_description)
+            async with calling as association:
+                channel = association.open_channel()
+                await channel.send("short")
+                assert await channel.receive() == "short"
+                await channel.send("longer")
+                with pytest.raises(AssociationAborted):
+                    await channel.receive()
+        await visit(server)
         nursery.cancel_scope.cancel()
 
 
