@@ -20,10 +20,9 @@ from ._capture import PacketCapture
 from ._channel_listener import ChannelListener
 from ._core.association import Association as CoreAssociation
 from ._core.capabilities import Capabilities
-from ._core.channel_events import MessageTooLargeError
 from ._core.config import Config
 from ._core.data_channels import WEBRTC_PPIDS, ChannelMessage, DataChannels
-from ._core.errors import LocalProtocolError
+from ._core.errors import LocalProtocolError, PeerLimitError
 from ._core.events import AssociationClosed, CloseReason, Event, Message
 from ._core.statistics import AssociationStatistics
 from ._data_channel import DataChannel
@@ -162,16 +161,20 @@ class Association(trio.abc.AsyncResource):
         channels = self._data_channels()
         self._check_usable()
         now = trio.current_time()
-        stream_id = channels.open(
-            label,
-            protocol,
-            ordered=ordered,
-            max_retransmits=max_retransmits,
-            lifetime=lifetime,
-            priority=priority,
-            stream_id=id,
-            now=now,
-        )
+        try:
+            stream_id = channels.open(
+                label,
+                protocol,
+                ordered=ordered,
+                max_retransmits=max_retransmits,
+                lifetime=lifetime,
+                priority=priority,
+                stream_id=id,
+                now=now,
+            )
+        except PeerLimitError as error:
+            blame(error, self)
+            raise
         properties = channels.channel(stream_id)
         assert properties is not None  # it was just opened
         channel = self._open_channels[stream_id] = DataChannel(self, properties)
@@ -429,8 +432,8 @@ class Association(trio.abc.AsyncResource):
         now = trio.current_time()
         try:
             self._channels.send(stream_id, value, now=now)
-        except MessageTooLargeError as error:
-            blame(error, self)  # how much that is, the peer has said
+        except PeerLimitError as error:
+            blame(error, self)
             raise
         self._has_sent = True
         self._driver.queued(now)
@@ -451,7 +454,7 @@ class Association(trio.abc.AsyncResource):
                 since=since,
                 now=now,
             )
-        except MessageTooLargeError as error:
+        except PeerLimitError as error:
             blame(error, self)
             raise
         self._sent(wishes.receipt, now)
@@ -531,16 +534,20 @@ class Association(trio.abc.AsyncResource):
         if self._channels is not None:
             self._check_plain(message)
         now = trio.current_time()
-        self._core.send(
-            message.stream_id,
-            message.payload,
-            ppid=message.ppid,
-            unordered=message.unordered if wishes.ordered is None else not wishes.ordered,
-            options=wishes.options,
-            context=wishes.receipt,
-            since=since,
-            now=now,
-        )
+        try:
+            self._core.send(
+                message.stream_id,
+                message.payload,
+                ppid=message.ppid,
+                unordered=message.unordered if wishes.ordered is None else not wishes.ordered,
+                options=wishes.options,
+                context=wishes.receipt,
+                since=since,
+                now=now,
+            )
+        except PeerLimitError as error:
+            blame(error, self)
+            raise
         self._sent(wishes.receipt, now)
 
     def _check_plain(self, message: Message) -> None:

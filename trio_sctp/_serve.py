@@ -70,9 +70,9 @@ async def serve_udp(
     As with `trio.serve_listeners`, an exception of a handler ends the server and comes out of
     here, so catch what you expect.  The exception to that: what only says how the handler's own
     association or one of its channels ended (`AssociationError`, ``EndOfChannel`` from
-    ``accept``, and so on), or that a message is longer than the peer has said to take
-    (`MessageTooLargeError`), ends this handler alone, since every peer can cause it.  It is logged to
-    ``trio_sctp.serve_udp``.
+    ``accept``, and so on), or that this peer does not take what others would (a message of
+    that length, a further channel, partial reliability), ends this handler alone, since every
+    peer can cause it.  It is logged to ``trio_sctp.serve_udp``.
 
     Never returns; when it is cancelled, the peers are told by an ABORT.  Raises `OSError` if the
     port cannot be bound.

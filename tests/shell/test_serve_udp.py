@@ -47,6 +47,27 @@ async def ask(port: int, text: str) -> None:
         assert await channel.receive() == text
 
 
+async def open_one_more(association: Association) -> None:
+    association.open_channel("one more")
+
+
+async def send_on_a_further_stream(association: Association) -> None:
+    await association.messages.send(Message(5, 0, b"x"))
+
+
+@pytest.mark.parametrize("handler", [open_one_more, send_on_a_further_stream])
+async def test_a_peer_with_few_streams_ends_its_own_handler(handler: Handler) -> None:
+    """What its peer does not allow was taken for a mistake of the handler's: it ended the server."""
+    few = Config(outbound_streams=1, inbound_streams=1)
+    async with trio.open_nursery() as nursery:
+        endpoint = await start(nursery, handler)
+        for _ in range(2):
+            async with open_udp_association(HOST, endpoint.port, config=few) as association:
+                with pytest.raises(AssociationAborted):
+                    await association.listen().accept()
+        nursery.cancel_scope.cancel()
+
+
 async def test_many_peers_on_one_port() -> None:
     async with trio.open_nursery() as nursery:
         endpoint = await start(nursery)

@@ -21,7 +21,7 @@ from .._wire.packet import COMMON_HEADER_SIZE
 from .arguments import check_integer
 from .capabilities import Capabilities
 from .config import FIXED_BY_INIT
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, PeerLimitError
 from .events import CloseReason, Event
 from .handshake import PeerSetup
 from .heartbeat import request_heartbeat
@@ -120,7 +120,7 @@ class Association(StateMachine):
         tcb = self.tcb
         streams = self.outbound_streams if tcb is None else tcb.outbound_streams
         if type(stream_id) is not int or not 0 <= stream_id < streams:
-            check_integer("stream_id", stream_id, 0, streams - 1)
+            _check_stream(stream_id, streams)
         if type(ppid) is not int or not 0 <= ppid < 2**32:
             check_integer("ppid", ppid, 0, 2**32 - 1)
         if self.ended or self.ending.requested or self.state in SHUTTING_DOWN:
@@ -140,7 +140,7 @@ class Association(StateMachine):
     ) -> None:
         limited = options is not None and not options.reliable
         if limited and self.tcb is not None and not self.tcb.capabilities.partial_reliability:
-            raise LocalProtocolError("options: the peer does not support partial reliability")
+            raise PeerLimitError("options: the peer does not support partial reliability")
         if limited or context is not None:
             message.policy = Policy(options, context, since)
         self.send_queue.add(message)
@@ -480,3 +480,10 @@ class Association(StateMachine):
 def _check_range(stream_ids: Collection[int]) -> None:
     for stream_id in stream_ids:
         check_integer("one of stream_ids", stream_id, 0, 65535)
+
+
+def _check_stream(stream_id: object, streams: int) -> None:
+    """A stream that this association does not have, as the peer wants fewer, or that none has."""
+    if isinstance(stream_id, int) and stream_id >= streams:
+        raise PeerLimitError(f"stream_id is {stream_id}: it must be from 0 to {streams - 1}")
+    check_integer("stream_id", stream_id, 0, streams - 1)

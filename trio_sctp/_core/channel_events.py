@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from .errors import LocalProtocolError
+from .errors import PeerLimitError
 from .events import AssociationClosed
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class MessageTooLargeError(LocalProtocolError):
+class MessageTooLargeError(PeerLimitError):
     """A message is longer than the peer takes (max-message-size, RFC 8841 §6)."""
 
     def __init__(self, size: int, limit: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .errors import LocalProtocolError
+from .errors import PeerLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -51,7 +51,7 @@ class ChannelIds:
         if self._next < limit:
             return self._next
         if oldest is None or oldest >= limit:
-            raise LocalProtocolError(f"stream_id: no id below {limit} is free for another channel")
+            raise PeerLimitError(f"stream_id: no id below {limit} is free for another channel")
         return oldest
 
     def take(self, stream_id: int) -> None:

@@ -29,7 +29,7 @@ from .channel import (
 from .channel_closing import ChannelCloser, HeldItem
 from .channel_events import ChannelAccepted, ChannelFailure, ChannelOpened
 from .channel_table import ChannelTable
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, PeerLimitError
 from .events import AssociationUp, Message
 
 __all__ = ["ChannelOpener"]
@@ -62,7 +62,7 @@ class ChannelOpener:
         opening = opening_of(channel)
         if is_partially_reliable(opening.channel_type) and not self._partial_reliability:
             name = "lifetime" if channel.max_retransmits is None else "max_retransmits"
-            raise LocalProtocolError(
+            raise PeerLimitError(
                 f"{name}: partial reliability is not supported by this association"
             )
         if stream_id is None:

@@ -6,7 +6,7 @@ never exceptions.
 
 from __future__ import annotations
 
-__all__ = ["LocalProtocolError"]
+__all__ = ["LocalProtocolError", "PeerLimitError"]
 
 
 class LocalProtocolError(ValueError):
@@ -14,3 +14,7 @@ class LocalProtocolError(ValueError):
 
     The message names the argument and the limit.  Nothing was changed by the call.
     """
+
+
+class PeerLimitError(LocalProtocolError):
+    """What another peer may allow, this one does not: its limits are lower, or it lacks an extension."""
