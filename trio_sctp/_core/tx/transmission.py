@@ -243,7 +243,7 @@ class Transmission:
         self.peer_rwnd -= size
         congestion.on_idle(now - recovery.last_sent_at, self._rto.rto)
         recovery.last_sent_at = now
-        self._probes_with_new_data = self._cwnd_was_full = False
+        self._probes_with_new_data = self._cwnd_was_full = self.is_stuck = False
         self._burst_is_over = True
         congestion.on_app_limited(length, now)
         if self.t3_rtx.deadline == math.inf:  # §6.3.2 R1
