@@ -51,7 +51,8 @@ MAX_CONTROL_OFFSET: Final = 16_384
 """No control chunk is read that begins behind this: DATA comes last in a packet (RFC 9260 §6.10)."""
 MAX_LISTED: Final = 1280
 """What the control chunks with lists in them may cost together, in entries of a FORWARD TSN.  Each may
-be full if it is alone, and a packet that somebody needs has one of a kind, or two."""
+be full if it is alone.  A packet that somebody needs has one of a kind, or two; of short FORWARD TSNs
+it has up to 48, see `tx/forward_tsn`."""
 COMMON_HEADER_SIZE: Final = 12
 """Bytes of a packet before its first chunk."""
 

@@ -13,7 +13,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..._wire.chunks import Data, ForwardTsn, IData, IForwardTsn
-from ..._wire.data_chunks import BEGINNING, ENDING, I_DATA_HEADER_SIZE, IMMEDIATE, encode_sack
+from ..._wire.data_chunks import I_DATA_HEADER_SIZE, IMMEDIATE, WHOLE, encode_sack
 from ..._wire.error_causes import (
     ErrorCause,
     InvalidStreamIdentifier,
@@ -146,7 +146,7 @@ class DataReceiver:
         tsn = tracker.cumulative_tsn_ack + 1 + len(above)
         if (
             len(packet) < _SHORTEST_MIDDLE
-            or packet[_FLAGS_AT] & (BEGINNING | ENDING)
+            or packet[_FLAGS_AT] & WHOLE
             or _unpack_tsn(packet, _TSN_AT)[0] != tsn & MASK32
             or len(above) >= MAX_TSNS_AHEAD
             or queue.charge >= self._config.a_rwnd

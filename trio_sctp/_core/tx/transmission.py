@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 from ..._wire.data_chunks import (
     BEGINNING,
     DATA_HEADER_SIZE,
-    ENDING,
     IMMEDIATE,
     UNORDERED,
+    WHOLE,
     encode_data,
     encode_i_data,
 )
@@ -44,7 +44,6 @@ SPARING_TIME: Final = 1.0
 
 # A peer that is as careful as we are reads no more of a packet, control chunks included.
 _MAX_BUNDLED = MAX_CHUNKS - 28
-_WHOLE: Final = BEGINNING | ENDING
 
 
 class Transmission:
@@ -391,7 +390,7 @@ class Transmission:
             wires: list[bytes] = []
             for message in messages:
                 tsn, stream_id, payload = data.next_tsn & MASK32, message.stream_id, message.payload
-                flags = _WHOLE | UNORDERED if message.unordered else _WHOLE
+                flags = WHOLE | UNORDERED if message.unordered else WHOLE
                 if interleaving:
                     wire = encode_i_data(flags, tsn, stream_id, message.mid, message.ppid, payload)
                 else:
