@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .._wire.chunks import CookieEcho, Error, Shutdown, ShutdownAck
+from .._wire.data_chunks import SACK_HEADER_SIZE
 from .._wire.error_causes import ErrorCause, UnrecognizedChunkType
 from .._wire.packet import COMMON_HEADER_SIZE, encode_packet, encode_packets
 from .states import SENDING, SETTING_UP, State
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PacketBuilder"]
 
-SACK_LENGTH = 16  # one without gap ack blocks or duplicates
 SHUTDOWN_LENGTH = 8
-OWN_CHUNKS_LENGTH = SACK_LENGTH + SHUTDOWN_LENGTH + 4  # with COOKIE ACK: they may answer, too
+OWN_CHUNKS_LENGTH = SACK_HEADER_SIZE + SHUTDOWN_LENGTH + 4  # with COOKIE ACK: they may answer, too
 MAX_CONTROL_CHUNKS = 32  # answers that wait; what a peer asks for beyond that is dropped
 _ESTABLISHED = State.ESTABLISHED  # faster to look up than the member
 _TOO_MANY = "answer to too many chunks"
@@ -166,12 +166,12 @@ class PacketBuilder:
         room = self.path_mtu - COMMON_HEADER_SIZE
         acknowledges = receiver.ack_pending or receiver.sack_wanted
         if acknowledges:
-            room -= SACK_LENGTH
+            room -= SACK_HEADER_SIZE
         chunk = tcb.retransmission_queue.only_chunk(room, now)
         if chunk:
             tcb.heartbeat.path_used_at = now
             if acknowledges:  # §6.1: what is unacknowledged rides along
-                return receiver.sack(SACK_LENGTH) + chunk
+                return receiver.sack(SACK_HEADER_SIZE) + chunk
         return chunk
 
     def _bodies(
@@ -220,14 +220,14 @@ class PacketBuilder:
         if state not in SENDING and not (state is State.COOKIE_ECHOED and chunks):
             return chunks, False
         companion = tcb.stream_reset.tsn.companion
-        reserve = (SACK_LENGTH if receiver.ack_pending else 0) + len(companion)
+        reserve = (SACK_HEADER_SIZE if receiver.ack_pending else 0) + len(companion)
         data = tcb.retransmission_queue.chunks_to_send(room - reserve, now)
         if reserve and not data:  # a chunk that is repeated may need a whole packet
             reserve = 0
             data = tcb.retransmission_queue.chunks_to_send(room, now)
         if data:
             if reserve and receiver.ack_pending:  # §6.1: what is unacknowledged rides along
-                chunks.append(receiver.sack(SACK_LENGTH))
+                chunks.append(receiver.sack(SACK_HEADER_SIZE))
             if companion and reserve and companion not in chunks:
                 chunks.append(companion)
             chunks += data
@@ -249,12 +249,12 @@ class PacketBuilder:
         receiver = tcb.data_receiver
         # a RE-CONFIG takes along what is unacknowledged: a peer that resets its TSNs may not
         # understand it any more afterwards
-        if room >= SACK_LENGTH and (
+        if room >= SACK_HEADER_SIZE and (
             receiver.sack_wanted or (receiver.ack_pending and tcb.stream_reset.pending)
         ):
             # the answers to one packet go in one (§12.4): a SACK with many gaps gives way to them
             answers = sum(map(len, self._control)) + SHUTDOWN_LENGTH * self.shutdown_due
-            chunks.append(receiver.sack(max(room - answers, SACK_LENGTH)))
+            chunks.append(receiver.sack(max(room - answers, SACK_HEADER_SIZE)))
             room -= len(chunks[-1])
         while self._control and (len(self._control[0]) <= room or not chunks):
             chunks.append(self._control.popleft())  # too large for any packet: alone

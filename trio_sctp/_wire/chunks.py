@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
-from typing import ClassVar, Final, Self, TypeAlias
+from typing import ClassVar, Final, Self, TypeAlias, get_args
 
 from .data_chunks import (
     BEGINNING as BEGINNING,
@@ -349,24 +349,7 @@ EncodableChunk: TypeAlias = (
 Chunk: TypeAlias = EncodableChunk | MalformedChunk
 
 _DECODERS: Final[dict[int, Callable[[int, bytes], EncodableChunk]]] = {
-    Data.type: Data.decode,
-    Init.type: Init.decode,
-    InitAck.type: InitAck.decode,
-    Sack.type: Sack.decode,
-    Heartbeat.type: Heartbeat.decode,
-    HeartbeatAck.type: HeartbeatAck.decode,
-    Abort.type: Abort.decode,
-    Shutdown.type: Shutdown.decode,
-    ShutdownAck.type: ShutdownAck.decode,
-    Error.type: Error.decode,
-    CookieEcho.type: CookieEcho.decode,
-    CookieAck.type: CookieAck.decode,
-    ShutdownComplete.type: ShutdownComplete.decode,
-    IData.type: IData.decode,
-    ReConfig.type: ReConfig.decode,
-    Pad.type: Pad.decode,
-    ForwardTsn.type: ForwardTsn.decode,
-    IForwardTsn.type: IForwardTsn.decode,
+    chunk.type: chunk.decode for chunk in get_args(EncodableChunk) if chunk is not UnknownChunk
 }
 
 

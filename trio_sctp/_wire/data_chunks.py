@@ -26,6 +26,7 @@ __all__ = [
     "IMMEDIATE",
     "I_DATA_HEADER_SIZE",
     "I_DATA_LAYOUT",
+    "SACK_HEADER_SIZE",
     "SACK_LAYOUT",
     "UNORDERED",
     "WHOLE",
@@ -54,6 +55,8 @@ DATA_HEADER_SIZE: Final = 16
 """Bytes of a DATA chunk before its payload."""
 I_DATA_HEADER_SIZE: Final = 20
 """Bytes of an I-DATA chunk before its payload."""
+SACK_HEADER_SIZE: Final = 16
+"""Bytes of a SACK chunk before its gap ack blocks and duplicate TSNs."""
 
 DATA_LAYOUT: Final = Struct(">BBHIHHI")
 """A DATA chunk up to its payload: type, flags, length, TSN, stream id, SSN, PPID."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from struct import Struct
-from typing import ClassVar, Final, Self, TypeAlias
+from typing import ClassVar, Final, Self, TypeAlias, get_args
 
 from .tlv import (
     DecodeError,
@@ -336,19 +336,7 @@ ErrorCause: TypeAlias = (
 )
 
 _DECODERS: Final[dict[int, Callable[[bytes], ErrorCause]]] = {
-    InvalidStreamIdentifier.code: InvalidStreamIdentifier.decode,
-    MissingMandatoryParameter.code: MissingMandatoryParameter.decode,
-    StaleCookie.code: StaleCookie.decode,
-    OutOfResource.code: OutOfResource.decode,
-    UnresolvableAddress.code: UnresolvableAddress.decode,
-    UnrecognizedChunkType.code: UnrecognizedChunkType.decode,
-    InvalidMandatoryParameter.code: InvalidMandatoryParameter.decode,
-    UnrecognizedParameters.code: UnrecognizedParameters.decode,
-    NoUserData.code: NoUserData.decode,
-    CookieReceivedWhileShuttingDown.code: CookieReceivedWhileShuttingDown.decode,
-    RestartWithNewAddresses.code: RestartWithNewAddresses.decode,
-    UserInitiatedAbort.code: UserInitiatedAbort.decode,
-    ProtocolViolation.code: ProtocolViolation.decode,
+    cause.code: cause.decode for cause in get_args(ErrorCause) if cause is not UnknownCause
 }
 
 

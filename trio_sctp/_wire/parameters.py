@@ -12,7 +12,7 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from struct import Struct
-from typing import ClassVar, Final, Self, TypeAlias
+from typing import ClassVar, Final, Self, TypeAlias, get_args
 
 from .reconfig_parameters import (
     AddIncomingStreams as AddIncomingStreams,
@@ -335,25 +335,9 @@ Parameter: TypeAlias = (
 )
 
 _DECODERS: Final[dict[int, Callable[[bytes], Parameter]]] = {
-    HeartbeatInfo.type: HeartbeatInfo.decode,
-    IPv4Address.type: IPv4Address.decode,
-    IPv6Address.type: IPv6Address.decode,
-    StateCookie.type: StateCookie.decode,
-    UnrecognizedParameter.type: UnrecognizedParameter.decode,
-    CookiePreservative.type: CookiePreservative.decode,
-    HostNameAddress.type: HostNameAddress.decode,
-    SupportedAddressTypes.type: SupportedAddressTypes.decode,
-    OutgoingSsnResetRequest.type: OutgoingSsnResetRequest.decode,
-    IncomingSsnResetRequest.type: IncomingSsnResetRequest.decode,
-    SsnTsnResetRequest.type: SsnTsnResetRequest.decode,
-    ReConfigResponse.type: ReConfigResponse.decode,
-    AddOutgoingStreams.type: AddOutgoingStreams.decode,
-    AddIncomingStreams.type: AddIncomingStreams.decode,
-    EcnCapable.type: EcnCapable.decode,
-    ZeroChecksumAcceptable.type: ZeroChecksumAcceptable.decode,
-    Padding.type: Padding.decode,
-    SupportedExtensions.type: SupportedExtensions.decode,
-    ForwardTsnSupported.type: ForwardTsnSupported.decode,
+    parameter.type: parameter.decode
+    for parameter in get_args(Parameter)
+    if parameter is not UnknownParameter
 }
 
 

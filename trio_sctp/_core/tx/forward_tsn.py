@@ -20,6 +20,7 @@ from collections.abc import Collection
 from typing import Final, TypeAlias
 
 from ..._wire.chunks import ForwardTsn, IForwardTsn
+from ..._wire.data_chunks import SACK_HEADER_SIZE
 from ..._wire.packet import COMMON_HEADER_SIZE
 from ..._wire.serial import MASK32
 from ..._wire.tlv import MAX_ENTRIES
@@ -30,7 +31,6 @@ __all__ = ["ForwardTsnSender"]
 _HEADER_SIZE: Final = 8
 _ENTRY_SIZE: Final = 4
 _I_ENTRY_SIZE: Final = 8
-_SACK_SIZE: Final = 16
 _MAX_STEPS: Final = 48  # chunks in one packet, of which a peer may read no more: see MAX_LISTED
 _MAX_RESETS: Final = 64  # resets remembered before those that are over are looked for
 
@@ -59,7 +59,7 @@ class ForwardTsnSender:
 
     def __init__(self, data: OutstandingData, path_mtu: int) -> None:
         """``path_mtu`` is the least that there will ever be."""
-        room = path_mtu - COMMON_HEADER_SIZE - _SACK_SIZE
+        room = path_mtu - COMMON_HEADER_SIZE - SACK_HEADER_SIZE
         self._room = min(room, _ENTRY_SIZE * MAX_ENTRIES)  # a peer may read no more either
         self.restart(data)
 
