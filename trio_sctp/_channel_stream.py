@@ -73,7 +73,12 @@ class DataChannelStream(trio.abc.Stream):
     @enable_ki_protection
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Queue ``data`` for sending; see `trio.abc.SendStream.send_all`."""
-        with self._sending, memoryview(data) as view:
+        try:
+            view = _as_bytes(data)
+        except TypeError:
+            await checkpoint()
+            raise
+        with self._sending, view:
             if not view:
                 await checkpoint()
                 self.channel._check_can_send()
@@ -92,8 +97,12 @@ class DataChannelStream(trio.abc.Stream):
         """Bytes that have arrived, at most ``max_bytes``; see
         `trio.abc.ReceiveStream.receive_some`.
         """
-        if max_bytes is not None and (max_bytes := operator.index(max_bytes)) < 1:
-            raise ValueError(f"max_bytes is {max_bytes}: it must be at least 1")
+        if max_bytes is not None:
+            try:
+                max_bytes = _at_least_one(max_bytes)
+            except (TypeError, ValueError):
+                await checkpoint()
+                raise
         with self._receiving:
             if self._rest and not self.channel._closed:
                 await checkpoint()
@@ -125,3 +134,19 @@ class DataChannelStream(trio.abc.Stream):
     async def aclose(self) -> None:
         """As `DataChannel.aclose`."""
         await self.channel.aclose()
+
+
+def _as_bytes(data: bytes | bytearray | memoryview) -> memoryview:
+    """A view whose items are bytes, whatever those of ``data`` are: an array's may be longer."""
+    view = memoryview(data)
+    if view.contiguous and view.ndim == 1 and view.itemsize == 1:
+        return view
+    with view:
+        return memoryview(view.tobytes())
+
+
+def _at_least_one(max_bytes: int) -> int:
+    max_bytes = operator.index(max_bytes)
+    if max_bytes < 1:
+        raise ValueError(f"max_bytes is {max_bytes}: it must be at least 1")
+    return max_bytes

@@ -11,7 +11,7 @@ import logging
 import math
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NoReturn, final
 
@@ -218,9 +218,8 @@ class DtlsEndpoint:
         return port
 
     def statistics(self) -> DtlsServerStatistics:
-        """How many there are now, and what was counted since it began."""
-        self._statistics.associations = len(self._shares)
-        return self._statistics
+        """A snapshot: how many there are now, and what was counted since it began."""
+        return replace(self._statistics, associations=len(self._shares))
 
     @enable_ki_protection
     async def _run(self) -> NoReturn:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, NoReturn, final
 
@@ -36,7 +36,7 @@ from ._udp_socket import UDPSocket
 from ._webrtc.certificate import Certificate
 from ._webrtc.ice_check import peek_local_ufrag
 from ._webrtc.ice_common import IceConfig, IceDatagram
-from ._webrtc.sdp import RemoteDescription, SdpType
+from ._webrtc.sdp import RemoteDescription, SdpError, SdpType
 from ._webrtc.stun import Address
 
 __all__ = [
@@ -213,6 +213,7 @@ class RtcEndpoint:
         self._by_path: dict[Path, RtcPeer] = {}
         self._by_transaction: dict[bytes, RtcPeer] = {}
         self._statistics = RtcStatistics()
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<RtcEndpoint at port {self.port}, {len(self._peers)} peers>"
@@ -228,10 +229,9 @@ class RtcEndpoint:
         return self.sockets.addresses
 
     def statistics(self) -> RtcStatistics:
-        """How many there are now, and what was counted since it began."""
-        self._statistics.peers = len(self._peers)
-        self._statistics.half_open = len(self._half_open)
-        return self._statistics
+        """A snapshot: how many there are now, and what was counted since it began."""
+        peers, half_open = len(self._peers), len(self._half_open)
+        return replace(self._statistics, peers=peers, half_open=half_open)
 
     # -- peers
 
@@ -246,11 +246,20 @@ class RtcEndpoint:
         Raises `SdpError` if no data channels can come of the offer, and `TooManyPeersError`.
         """
         remote = RemoteDescription.parse(offer, SdpType.OFFER)  # before anything is kept of it
+        self._check_is_of_another(remote)
         # Two lite agents would wait for each other: towards one that is, we are not.
         ice = self._make_ice(controlling=False, lite=self._options.lite and not remote.ice_lite)
         session = self._make_session(ice, dtls_role)
         session.accept_offer(offer)
         return await self._introduce(session, trickle=trickle)
+
+    def _check_is_of_another(self, remote: RemoteDescription) -> None:
+        # A port cannot have DTLS with itself: both ends would be at the same address.
+        if (
+            remote.credentials.ufrag in self._by_ufrag
+            and self.certificate.fingerprint() in remote.fingerprints
+        ):
+            raise SdpError("this endpoint's own offer: it takes another endpoint to answer it")
 
     async def offer(self, *, trickle: bool = False) -> RtcPeer:
         """A peer to be called: `RtcPeer.local_description` is the offer, to be sent to it by
@@ -287,7 +296,12 @@ class RtcEndpoint:
             sctp_init=make_init(options.config, rng=options.rng) if options.snap else None,
         )
 
+    def _check_is_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("the endpoint was closed")
+
     async def _introduce(self, session: RtcSession, *, trickle: bool) -> RtcPeer:
+        self._check_is_open()
         if len(self._half_open) >= self._options.max_half_open:
             raise TooManyPeersError(f"{len(self._half_open)} peers are connecting")
         if len(self._peers) >= self._options.max_peers:
@@ -303,6 +317,7 @@ class RtcEndpoint:
                 await trio.lowlevel.checkpoint()
             else:
                 await peer.gathered()
+            self._check_is_open()
         except BaseException:
             peer._finish()
             raise
@@ -362,6 +377,7 @@ class RtcEndpoint:
             self._by_transaction.pop(peer.transactions.popleft(), None)
 
     def _let_go(self) -> None:
+        self._closed = True
         for peer in tuple(self._peers):
             peer.cut_off()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Final, Protocol, final
 
@@ -200,7 +200,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         await self._connected.wait()
 
     async def gathered(self) -> None:
-        """Wait until all our candidates are known."""
+        """Wait until all our candidates are known, or the peer is over."""
         await self._gathered.wait()
 
     def accept_answer(self, sdp: str) -> None:
@@ -304,7 +304,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
             self._owner.on_settled(self)
             self._share.fail(lambda: trio.ClosedResourceError("this peer was closed"))
             self._connected.set()
-            self._announce.close()
+            self._end_gathering()
             self._timer.cancel()
 
     # -- what the endpoint hands in
@@ -362,6 +362,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         self._over = True
         self._share.fail(lambda: trio.ClosedResourceError("the endpoint was closed"))
         self._connected.set()
+        self._end_gathering()
         self._owner.on_over(self)
 
     def _settle(self, now: float) -> None:
@@ -373,16 +374,21 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
                 self._on_selected((event.local, event.remote), now)
             elif isinstance(event, IceFailed):
                 self._on_failed(event.reason)
-        if self._ice.gathering_complete and not self._gathered.is_set():
-            self._gathered.set()
-            self._announce.close()
+        if self._ice.gathering_complete:
+            self._end_gathering()
         if self._session.remote is not None and self._ice.send_path is not None:
             self._connected.set()
         self._timer.deadline = self._ice.next_timeout()
 
+    def _end_gathering(self) -> None:
+        self._gathered.set()
+        self._announce.close()
+
     def _on_candidate(self, candidate: Candidate) -> None:
-        for text in self._session.announced(candidate):
-            self._announce.send_nowait(text)
+        # A STUN server may answer when the peer is over or nobody wants to hear of it any more.
+        with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
+            for text in self._session.announced(candidate):
+                self._announce.send_nowait(text)
 
     def _on_selected(self, path: Path, now: float) -> None:
         before, self._selected = self._selected, path

@@ -131,7 +131,7 @@ class RtcServer:
         return self._endpoint.certificate
 
     def statistics(self) -> RtcStatistics:
-        """How many there are now, and what was counted since it began."""
+        """A snapshot: how many there are now, and what was counted since it began."""
         return self._endpoint.statistics()
 
     async def answer(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock, check_two_way_stream
+from trio.testing import MockClock, assert_checkpoints, check_two_way_stream
 
 from trio_sctp import Config, DataChannel, DataChannelStream, LocalProtocolError
 from trio_sctp.testing import open_association_pair
@@ -81,6 +82,37 @@ async def test_long_data_is_cut_to_what_the_peer_takes(autojump_clock: MockClock
         far = await server.listen().accept()
         await near.send_all(memoryview(bytes(2000)))
         assert [len(await far.receive()) for _ in range(3)] == [700, 700, 600]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        array("d", [1.0, -2.5] * 5000),
+        memoryview(bytes(range(200))).cast("B", (10, 20)),
+        memoryview(bytes(range(200)))[::-3],
+        memoryview(array("i")),
+    ],
+    ids=["long items", "two dimensions", "every third", "nothing"],
+)
+async def test_whatever_holds_bytes_can_be_sent(data: Any, autojump_clock: MockClock) -> None:
+    """Of an array's items the first eighth went out."""
+    async with open_association_pair() as (client, server):
+        near = client.open_channel().as_stream()
+        far = (await server.listen().accept()).as_stream()
+        await near.send_all(data)
+        await near.aclose()
+        assert b"".join([piece async for piece in far]) == memoryview(data).tobytes()
+
+
+async def test_wrong_arguments_cost_a_checkpoint(autojump_clock: MockClock) -> None:
+    async with open_association_pair() as (client, _server):
+        stream = client.open_channel().as_stream()
+        wrong: Any = "text"
+        with pytest.raises(TypeError), assert_checkpoints():
+            await stream.send_all(wrong)
+        for max_bytes in (0, wrong):
+            with pytest.raises((TypeError, ValueError)), assert_checkpoints():
+                await stream.receive_some(max_bytes)
 
 
 async def test_a_stream_has_to_be_ordered(autojump_clock: MockClock) -> None:

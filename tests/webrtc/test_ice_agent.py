@@ -126,8 +126,8 @@ def test_silent_stun_server_delays_only_the_end_of_gathering() -> None:
     network.blocked.add(STUN_SERVER)
     network.full(A, controlling=True, stun=True)
     network.gather()
-    assert 5.0 < network.now < 30.0
-    assert sum(target == STUN_SERVER for _, target, _ in network.carried) == 5
+    assert network.now == 5.0
+    assert sum(target == STUN_SERVER for _, target, _ in network.carried) == 4
 
 
 def test_no_servers_no_delay() -> None:

@@ -573,4 +573,5 @@ class IceAgent:
         self._failed = True
         self._checks.clear()
         self._gathering.stop()
+        self._end_gathering_if_done()
         self._events.append(IceFailed(reason))

@@ -41,6 +41,9 @@ class IceConfig:
     max_transmissions: int = 18
     """Rc (RFC 8489 §6.2.1): they take as long as 7 do there."""
     gathering_transmissions: int = 5
+    gathering_timeout: float = 5.0
+    """How long STUN servers have to answer: a description that does not trickle waits for those that
+    do not."""
     nomination_delay: float = 0.25
     """How long a controlling agent waits for a better pair than the ones that work."""
     consent_interval: float = 5.0

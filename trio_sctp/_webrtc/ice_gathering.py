@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -59,7 +60,15 @@ class LocalCandidates:
 class Gathering:
     """Asks each STUN server, from each base, how we look from there (RFC 8445 §5.1.1.2)."""
 
-    __slots__ = ("_asking", "_config", "_local", "_servers", "_to_ask", "hosts_ended")
+    __slots__ = (
+        "_asking",
+        "_config",
+        "_give_up_at",
+        "_local",
+        "_servers",
+        "_to_ask",
+        "hosts_ended",
+    )
 
     def __init__(self, local: LocalCandidates, config: IceConfig) -> None:
         self._local = local
@@ -67,6 +76,7 @@ class Gathering:
         self._servers: list[Address] = []
         self._to_ask: deque[Path] = deque()
         self._asking = Transactions(config.initial_rto, config.max_rto)
+        self._give_up_at = math.inf
         self.hosts_ended = False
         """No further host or server will be told."""
 
@@ -97,6 +107,8 @@ class Gathering:
         """Begin the next transaction; whether there was one to begin."""
         if not self._to_ask:
             return False
+        if not self._asking:
+            self._give_up_at = now + self._config.gathering_timeout
         path = self._to_ask.popleft()
         transaction_id = rng.randbytes(12)
         request = encode_message(MessageClass.REQUEST, transaction_id)
@@ -123,10 +135,14 @@ class Gathering:
         return True, self._local.add_reflexive("srflx", mapped, base=path[0], server=path[1])
 
     def next_timeout(self) -> float:
-        return self._asking.next_timeout()
+        return min(self._asking.next_timeout(), self._give_up_at) if self._asking else math.inf
 
     def handle_timeout(self, now: float, send: Callable[[bytes, Path], None]) -> None:
+        if now >= self._give_up_at:
+            self.stop()
         self._asking.expire(now, send)
 
     def stop(self) -> None:
+        """Nobody is asked any more, and no answer counts."""
+        self._to_ask.clear()
         self._asking.clear()
