@@ -472,6 +472,21 @@ def test_empty_records_are_no_packets() -> None:
     assert z.packets_received() == []
 
 
+@pytest.mark.parametrize("size, taken", [(48, 12), (49, 1), (3000, 1)])
+def test_a_long_datagram_holds_one_packet(size: int, taken: int) -> None:
+    """Each could be as dear as a packet can be; what fits into a short one is not, taken together."""
+    a, z = established_pair()
+    packets = [bytes([number]) * size for number in range(12)]
+    a.send(packets, now=0.0)
+    datagram = b"".join(a.datagrams_to_send())
+    z.receive_datagrams([datagram], now=0.0)
+    assert z.packets_received() == packets[:taken]
+    assert z.statistics.records_dropped == len(packets) - taken
+    a.close(now=0.0)  # records of another kind count even there
+    z.receive_datagrams([datagram + b"".join(a.datagrams_to_send())], now=0.0)
+    assert z.closed
+
+
 def test_established_peers_are_not_disturbed_by_floods() -> None:
     a, z = established_pair()
     rng = Random(3)

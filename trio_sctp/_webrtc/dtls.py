@@ -42,6 +42,7 @@ from .dtls_flight import FlightRecord, HandshakeReassembler, Outcome, parse_frag
 from .dtls_record import (
     LAST_FOR_PACKETS,
     MAX_PLAINTEXT,
+    MAX_RECORDS,
     AlertDescription,
     ContentType,
     Record,
@@ -53,6 +54,9 @@ from .dtls_retransmission import Retransmission
 
 __all__ = ["DtlsAssociation"]
 
+LONGEST_SHARED: Final = 1024
+"""The longest datagram of which several packets are taken, if anybody sends such (RFC 6347
+§4.1.1).  In a longer one each could cost as much as a packet can; in a short one all together do not."""
 _MAX_HELD: Final = 64
 _LONGEST_HELD: Final = 2048
 _SUSPICION_TIME: Final = 1.0
@@ -161,9 +165,7 @@ class DtlsAssociation:
             index, packets = self.take_packets(datagrams, index)
             self._packets += packets
             if index < end:
-                datagram = datagrams[index]
-                for record in split_records(datagram):
-                    self._receive_record(record, len(datagram), now)
+                self._receive_datagram(datagrams[index], now)
                 index += 1
 
     def take_packets(self, datagrams: Sequence[bytes], index: int = 0) -> tuple[int, list[bytes]]:
@@ -253,6 +255,17 @@ class DtlsAssociation:
         )
 
     # -- records -------------------------------------------------------------------------------
+
+    def _receive_datagram(self, datagram: bytes, now: float) -> None:
+        size = len(datagram)
+        most = MAX_RECORDS if size <= LONGEST_SHARED else 1
+        for record in split_records(datagram):
+            if record.content_type == ContentType.APPLICATION_DATA:
+                if not most:
+                    self.statistics.records_dropped += 1
+                    continue
+                most -= 1
+            self._receive_record(record, size, now)
 
     def _receive_record(self, record: Record, datagram_size: int, now: float) -> None:
         if self._state is _State.CLOSED:
