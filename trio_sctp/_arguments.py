@@ -27,9 +27,9 @@ def check_options(
     check_number("shutdown_timeout", shutdown_timeout, 0, math.inf)
 
 
-def check_type(name: str, value: object, kind: type) -> None:
-    """`TypeError` for anything else."""
-    if not isinstance(value, kind):
+def check_type(name: str, value: object, kind: type, *, optional: bool = False) -> None:
+    """`TypeError` for anything else; None will do for what is optional."""
+    if not (isinstance(value, kind) or (optional and value is None)):
         raise TypeError(f"{name} is {value!r}: it must be a {kind.__name__}")
 
 

@@ -18,7 +18,7 @@ from typing import Final, NoReturn, final
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from ._arguments import check_capacity, check_options, public_addresses
+from ._arguments import check_capacity, check_options, check_type, public_addresses
 from ._association import Association
 from ._background import BackgroundNursery
 from ._capture import CaptureTarget, PacketCapture, captured
@@ -158,6 +158,8 @@ async def open_rtc_endpoint(
     for a size out of range.  All peers have to be left before the endpoint is.
     """
     check_options(config, shutdown_timeout=shutdown_timeout)
+    check_type("certificate", certificate, Certificate, optional=True)
+    check_type("ice", ice, IceConfig, optional=True)
     check_capacity("max_peers", max_peers)
     check_capacity("max_half_open", max_half_open)
     check_integer("max_datagram_size", max_datagram_size, _LEAST_DATAGRAM_SIZE, MAX_UDP_PAYLOAD)
@@ -245,6 +247,7 @@ class RtcEndpoint:
 
         Raises `SdpError` if no data channels can come of the offer, and `TooManyPeersError`.
         """
+        check_type("offer", offer, str)
         remote = RemoteDescription.parse(offer, SdpType.OFFER)  # before anything is kept of it
         self._check_is_of_another(remote)
         # Two lite agents would wait for each other: towards one that is, we are not.

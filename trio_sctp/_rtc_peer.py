@@ -17,6 +17,7 @@ from typing import Final, Protocol, final
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from ._arguments import check_type
 from ._association import Association
 from ._dtls_transport import DtlsTransport, finish_handshake
 from ._errors import AssociationError, AssociationLost, HandshakeFailed
@@ -204,7 +205,10 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         await self._gathered.wait()
 
     def accept_answer(self, sdp: str) -> None:
-        """The peer's answer to our offer.  Raises `SdpError` if it is none for data channels."""
+        """The peer's answer to our offer.  Raises `SdpError` if it is none for data channels, and
+        `trio.ClosedResourceError` if the peer is over, as one is whose answer comes too late.
+        """
+        self._check_can_signal(sdp)
         self._session.accept_answer(sdp)
         self._settle(trio.current_time())
 
@@ -221,19 +225,27 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
     def renegotiate(self, offer: str) -> str:
         """A further offer of the peer's in the same session, for an ICE restart say; our answer.
 
-        Raises `SdpError` for what makes no sense, another certificate included.
+        Raises `SdpError` for what makes no sense, another certificate included, and
+        `trio.ClosedResourceError` if the peer is over: then a new session is needed.
         """
+        self._check_can_signal(offer)
         self._session.accept_offer(offer)
         self._after_restart()
         return self.local_description
 
     def restart_ice(self) -> str:
         """Begin ICE anew, on another network perhaps: an offer, to whose answer `accept_answer` is
-        due.  The association goes on meanwhile.
+        due.  The association goes on meanwhile.  Raises `trio.ClosedResourceError` if it is over.
         """
+        self._check_can_signal()
         self._session.restart()
         self._after_restart()
         return self.local_description
+
+    def _check_can_signal(self, description: str = "") -> None:
+        check_type("description", description, str)
+        if self._over:
+            raise trio.ClosedResourceError(f"{self!r}")
 
     def _after_restart(self) -> None:
         self._owner.on_new_credentials(self)
@@ -343,6 +355,8 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         try:
             while not self._over:
                 await self._owner.sockets.send(self.datagrams_to_send())
+                if self.over:
+                    break  # closed meanwhile: nobody will wake it
                 with trio.CancelScope(deadline=self._ice.next_timeout()) as self._timer:
                     await trio.sleep_forever()
                 now = trio.current_time()

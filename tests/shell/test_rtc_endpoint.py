@@ -274,6 +274,27 @@ async def test_a_closed_peer() -> None:
         assert caller.statistics().peers == 0
 
 
+async def test_nothing_is_signalled_to_a_peer_that_is_over() -> None:
+    """Its answer had been accepted, and an ICE restart entered it in the endpoint's tables for ever."""
+    async with two_endpoints() as (caller, called):
+        offering, answering = await introduce(caller, called)
+        offer = offering.restart_ice()
+        answer = answering.renegotiate(offer)
+        await offering.aclose()
+        await answering.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        for signal in (
+            lambda: offering.accept_answer(answer),
+            lambda: answering.renegotiate(offer),
+            offering.restart_ice,
+        ):
+            with pytest.raises(trio.ClosedResourceError, match="over"):
+                signal()
+        offering.add_candidate("candidate:1 1 udp 1 192.0.2.1 9 typ host")  # they trickle in late
+        assert not caller._by_ufrag
+        assert not called._by_ufrag
+
+
 async def test_leaving_is_seen_at_once() -> None:
     """By close_notify: nobody waits for a time-out."""
     async with two_endpoints() as (caller, called):

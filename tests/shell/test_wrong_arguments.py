@@ -243,6 +243,8 @@ async def test_serving_dtls(name: str, arguments: dict[str, Any]) -> None:
         ("public_hosts", {"public_hosts": ["www.example.org"]}),
         ("public_hosts", {"public_hosts": ["192.0.2.1\r\na=x"]}),
         ("public_hosts", {"public_hosts": ["fe80::1%eth0"]}),
+        ("certificate", {"certificate": "a.pem"}),
+        ("ice", {"ice": 5}),
         ("the port of STUN server 192.0.2.1", {"stun_servers": [("192.0.2.1", 70000)]}),
     ],
 )
@@ -264,11 +266,27 @@ async def test_a_single_public_host_or_stun_server_stands_for_itself() -> None:
         pass
 
 
-async def test_the_role_in_dtls() -> None:
+@pytest.mark.parametrize("description", [None, b"v=0", ["v=0"]])
+async def test_descriptions_are_text(description: Any) -> None:
+    """What came of JSON may be anything."""
     async with open_rtc_endpoint(host="127.0.0.1") as endpoint:
-        offering = await endpoint.offer()
+        with pytest.raises(TypeError, match=r"^offer is"):
+            await endpoint.answer(description)
+        peer = await endpoint.offer()
+        for take in peer.accept_answer, peer.renegotiate:
+            with pytest.raises(TypeError, match=r"^description is"):
+                take(description)
+        await peer.aclose()
+
+
+async def test_the_role_in_dtls() -> None:
+    async with (
+        open_rtc_endpoint(host="127.0.0.1") as caller,
+        open_rtc_endpoint(host="127.0.0.1") as called,
+    ):
+        offering = await caller.offer()
         with pytest.raises(ValueError, match=r"^dtls_role is 'active'"):
-            await endpoint.answer(offering.local_description, dtls_role="active")  # type: ignore[arg-type]
+            await called.answer(offering.local_description, dtls_role="active")  # type: ignore[arg-type]
         await offering.aclose()
 
 
