@@ -12,7 +12,7 @@ import pytest
 import trio_sctp
 
 ROOT = Path(__file__).parent.parent.parent
-UNITS = {"": 1, "s": 1, "KiB": 1024, "MiB": 1024**2}
+UNITS = {"": 1, "s": 1, "bytes": 1, "KiB": 1024, "MiB": 1024**2}
 ROW = re.compile(r"\| `(\w+)` \| `([\w/.]+)` \| ([^|]+) \|")
 ROWS = ROW.findall((ROOT / "docs" / "security.md").read_text())
 
