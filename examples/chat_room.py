@@ -10,24 +10,15 @@ Needs the extra ``web``: pip install trio-sctp[web]
 
 from __future__ import annotations
 
-import argparse
 import json
-import signal
 from collections import deque
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import trio
-from hypercorn.config import Config as HttpConfig
-from hypercorn.trio import serve as serve_http
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
 
 import trio_sctp
+from http_signalling import run, serve_browsers
 
 LONGEST_TEXT = 500
 REMEMBERED = 20
@@ -119,41 +110,5 @@ def tidy(message: str | bytes) -> str | None:
     return json.dumps({"name": name[:40] or "?", "text": text[:LONGEST_TEXT]})
 
 
-def http_application(server: trio_sctp.RtcServer) -> Starlette:
-    async def page(request: Request) -> Response:
-        return HTMLResponse(PAGE)
-
-    async def offer(request: Request) -> Response:
-        try:
-            description: Any = json.loads(await request.body())
-            peer = await server.answer(str(description["sdp"]))
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
-            return JSONResponse({"error": str(error)}, status_code=400)
-        except trio_sctp.TooManyPeersError as error:
-            return JSONResponse({"error": str(error)}, status_code=503)
-        return JSONResponse({"type": "answer", "sdp": peer.local_description})
-
-    return Starlette(routes=[Route("/", page), Route("/offer", offer, methods=["POST"])])
-
-
-async def main(host: str, port: int, udp_port: int) -> None:
-    with trio.open_signal_receiver(signal.SIGINT) as interrupts:
-        async with trio.open_nursery() as nursery:
-            server = await nursery.start(partial(trio_sctp.serve_rtc, Room().welcome, udp_port))
-            config = HttpConfig()
-            config.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
-            config.accesslog = config.errorlog = None
-            serve: Callable[..., Awaitable[Any]] = serve_http
-            urls = await nursery.start(partial(serve, http_application(server), config))
-            print(f"{urls[0]}, UDP port {server.port}", flush=True)
-            await anext(aiter(interrupts))  # an exception might end in hypercorn instead
-            nursery.cancel_scope.cancel()  # peers are told
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="A chat room for browsers.")
-    parser.add_argument("--host", default="127.0.0.1", help="where HTTP is served")
-    parser.add_argument("--port", type=int, default=8080, help="TCP port of HTTP")
-    parser.add_argument("--udp-port", type=int, default=0, help="UDP port for all browsers")
-    arguments = parser.parse_args()
-    trio.run(main, arguments.host, arguments.port, arguments.udp_port)
+    run(partial(serve_browsers, Room().welcome, PAGE), "A chat room for browsers.")

@@ -12,27 +12,16 @@ Needs the extra ``web``: pip install trio-sctp[web]
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import signal
 import struct
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
-from typing import Any
 
 import trio
-from hypercorn.config import Config as HttpConfig
-from hypercorn.trio import serve as serve_http
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
 
 import trio_sctp
+from http_signalling import run, serve_browsers
 
 TICKS_PER_SECOND = 60
 SPEED = 0.6 / TICKS_PER_SECOND
@@ -160,43 +149,13 @@ class Game:
                 player.channel.send_nowait(STATE.pack(self.tick, player.number) + everybody)
 
 
-def http_application(server: trio_sctp.RtcServer) -> Starlette:
-    async def page(request: Request) -> Response:
-        return HTMLResponse(PAGE)
-
-    async def offer(request: Request) -> Response:
-        try:
-            description: Any = json.loads(await request.body())
-            peer = await server.answer(str(description["sdp"]))
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
-            return JSONResponse({"error": str(error)}, status_code=400)
-        except trio_sctp.TooManyPeersError as error:
-            return JSONResponse({"error": str(error)}, status_code=503)
-        return JSONResponse({"type": "answer", "sdp": peer.local_description})
-
-    return Starlette(routes=[Route("/", page), Route("/offer", offer, methods=["POST"])])
-
-
 async def main(host: str, port: int, udp_port: int) -> None:
     game = Game()
-    with trio.open_signal_receiver(signal.SIGINT) as interrupts:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(game.run)
-            server = await nursery.start(partial(trio_sctp.serve_rtc, game.welcome, udp_port))
-            config = HttpConfig()
-            config.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
-            config.accesslog = config.errorlog = None
-            serve: Callable[..., Awaitable[Any]] = serve_http
-            urls = await nursery.start(partial(serve, http_application(server), config))
-            print(f"{urls[0]}, UDP port {server.port}", flush=True)
-            await anext(aiter(interrupts))  # an exception might end in hypercorn instead
-            nursery.cancel_scope.cancel()  # peers are told
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(game.run)
+        await serve_browsers(game.welcome, PAGE, host, port, udp_port)
+        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="A game's state to many browsers.")
-    parser.add_argument("--host", default="127.0.0.1", help="where HTTP is served")
-    parser.add_argument("--port", type=int, default=8080, help="TCP port of HTTP")
-    parser.add_argument("--udp-port", type=int, default=0, help="UDP port for all browsers")
-    arguments = parser.parse_args()
-    trio.run(main, arguments.host, arguments.port, arguments.udp_port)
+    run(main, "A game's state to many browsers.")

@@ -13,24 +13,17 @@ Needs the extra ``web``: pip install trio-sctp[web]
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 import trio
-from hypercorn.config import Config as HttpConfig
-from hypercorn.trio import serve as serve_http
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 import trio_sctp
+from http_signalling import serve_http
+from webrtc_echo import PAGE
 
 # -- a worker
 
@@ -45,29 +38,11 @@ async def echo(association: trio_sctp.Association) -> None:
     await trio.serve_listeners(echo_channel, [association.listen()])
 
 
-def http_application(server: trio_sctp.RtcServer) -> Starlette:
-    async def offer(request: Request) -> Response:
-        try:
-            description: Any = json.loads(await request.body())
-            peer = await server.answer(str(description["sdp"]))
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
-            return JSONResponse({"error": str(error)}, status_code=400)
-        except trio_sctp.TooManyPeersError as error:
-            return JSONResponse({"error": str(error)}, status_code=503)
-        return JSONResponse({"type": "answer", "sdp": peer.local_description})
-
-    return Starlette(routes=[Route("/offer", offer, methods=["POST"])])
-
-
 async def work(listening_socket: int, udp_port: int) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             server = await nursery.start(partial(trio_sctp.serve_rtc, echo, udp_port))
-            config = HttpConfig()
-            config.bind = [f"fd://{listening_socket}"]
-            config.accesslog = config.errorlog = None
-            serve: Callable[..., Awaitable[Any]] = serve_http
-            await nursery.start(partial(serve, http_application(server), config))
+            await nursery.start(serve_http, server, PAGE, f"fd://{listening_socket}")
             # the line with its end in one piece: all workers write to one place
             print(f"process {os.getpid()}: UDP port {server.port}\n", end="", flush=True)
             await anext(aiter(signals))
