@@ -174,7 +174,7 @@ def test_more_candidates_than_pairs() -> None:
     for n in range(90):
         candidate = Candidate("f", 1, "udp", 1000 + n, "198.51.100.30", 1 + n, "host")
         agent.add_remote_candidate(candidate, now=0.0)
-    assert len(agent._checklist.pairs) == 100
+    assert len(agent.checklist.pairs) == 100
     agent.handle_timeout(now=0.0)
     assert [d.remote[1] for d in agent.datagrams_to_send()] == [90]
 
@@ -207,7 +207,7 @@ def test_candidate_that_was_found_before_it_was_signalled() -> None:
     signalled = Candidate.make("host", ("203.0.113.5", 5), base=Z)
     for _ in range(2):
         agent.add_remote_candidate(signalled, now=0.0)
-    assert agent._remote_candidates[signalled.address] is signalled
+    assert agent.remote_candidates[signalled.address] is signalled
     network.run_until_settled()
     assert_agreed(a, z)
 
@@ -223,7 +223,7 @@ def test_checks_of_the_peer_before_its_description_are_bounded() -> None:
         )
     assert len(agent.datagrams_to_send()) == 99  # RFC 8445 §7.3: each is answered at once
     agent.set_remote(IceCredentials.generate(Random(3)), now=0.0)
-    assert len(agent._checklist.pairs) == 16
+    assert len(agent.checklist.pairs) == 16
 
 
 def test_checks_before_the_answer_are_not_lost() -> None:
@@ -255,11 +255,11 @@ def test_candidates_that_cannot_be_checked_are_ignored() -> None:
         candidate = Candidate.make("host", ("198.51.100.30", port), base=Z)
         agent_of(a).add_remote_candidate(candidate, now=0.0)
     assert agent_of(a).candidates_ignored > 4
-    assert len(agent_of(a)._checklist.pairs) <= 100
+    assert len(agent_of(a).checklist.pairs) <= 100
     for host in ("224.0.0.1", "0.0.0.0"):
-        before = len(agent_of(a)._checklist.pairs)
+        before = len(agent_of(a).checklist.pairs)
         agent_of(a).add_remote_candidate(Candidate.make("host", (host, 5), base=Z), now=0.0)
-        assert len(agent_of(a)._checklist.pairs) <= before
+        assert len(agent_of(a).checklist.pairs) <= before
 
 
 @pytest.mark.parametrize("both", [True, False])
@@ -490,7 +490,7 @@ def test_wrong_password_never_connects() -> None:
     network.run_until_settled()
     for node in (a, z):
         assert node.events[-1] == IceFailed(IceFailureReason.NO_PAIR)
-        assert not agent_of(node)._verified
+        assert not agent_of(node).verified
         assert agent_of(node).checks_refused == 18
 
 
@@ -569,7 +569,7 @@ def test_flood_of_checks_from_everywhere_keeps_little() -> None:
         agent.receive_datagram(forged, local=A, remote=source, now=network.now)
         received += sum(len(d.data) for d in agent.datagrams_to_send())
     assert received <= sent
-    assert len(agent._checklist.pairs) == 1
+    assert len(agent.checklist.pairs) == 1
     assert agent.selected == (A, Z)
     # And from a peer that knows the password and goes mad:
     for port in range(1, 2000):
@@ -579,8 +579,8 @@ def test_flood_of_checks_from_everywhere_keeps_little() -> None:
             remote=("203.0.113.5", port),
             now=network.now,
         )
-    assert len(agent._checklist.pairs) <= 100
-    assert len(agent._verified) <= 100
+    assert len(agent.checklist.pairs) <= 100
+    assert len(agent.verified) <= 100
     network.run(5.0)
     assert agent.selected == (A, Z)
 

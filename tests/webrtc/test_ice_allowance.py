@@ -54,7 +54,7 @@ def test_what_was_overheard_and_is_repeated_elsewhere(controlling: bool, copies:
     received = sum(give(agent, overheard, VICTIM, 0.0) for _ in range(copies))
     network.run(60.0)
     assert 0 < sent_to(network, VICTIM) <= received
-    assert all(pair.remote.address != VICTIM for pair in agent._checklist)
+    assert all(pair.remote.address != VICTIM for pair in agent.checklist)
 
 
 def test_what_was_overheard_and_never_arrived() -> None:
