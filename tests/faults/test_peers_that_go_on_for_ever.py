@@ -44,13 +44,13 @@ class Peer:
     @property
     def request_sn(self) -> int:
         assert self.association.tcb is not None
-        return self.association.tcb.stream_reset._answers.expected_sn & _MASK
+        return self.association.tcb.stream_reset.answers.expected_sn & _MASK
 
     @property
     def asked_sn(self) -> int:
         """The number of the association's last request."""
         assert self.association.tcb is not None
-        return self.association.tcb.stream_reset._requests._next_sn - 1 & _MASK
+        return self.association.tcb.stream_reset.own_requests._next_sn - 1 & _MASK
 
     def ask_for_resets(self) -> None:
         """The association has requests of its own under way, and messages that wait for them."""

@@ -282,7 +282,7 @@ class Story:
             unread = sum(map(weight_of, self.unread))
             check_receiver(tcb.data_receiver, a.config, unread, _LARGEST)
         assert len(tcb.data_receiver.errors) <= 16
-        assert len(tcb.stream_reset._answers._waiting) <= 6
+        assert len(tcb.stream_reset.answers._waiting) <= 6
         assert len(tcb.stream_reset.errors) == 0
         assert len(tcb.path_mtu_discovery._awaited) <= 16
 

@@ -199,8 +199,8 @@ class HostilePeer:
 
     def _reconfig_parameter(self) -> p.Parameter:
         choices, tcb = self.choices, self.association.tcb
-        expected = tcb.stream_reset._answers.expected_sn if tcb else self.initial_tsn
-        own = tcb.stream_reset._requests._next_sn - 1 if tcb else 0
+        expected = tcb.stream_reset.answers.expected_sn if tcb else self.initial_tsn
+        own = tcb.stream_reset.own_requests._next_sn - 1 if tcb else 0
         sn = choices.near(expected)
         streams = tuple(choices.pick(STREAMS) for _ in range(choices.below(4)))
         makers: tuple[Callable[[], p.Parameter], ...] = (

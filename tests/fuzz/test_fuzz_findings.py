@@ -82,7 +82,7 @@ def test_a_wish_to_reset_all_streams_costs_nothing() -> None:
     assert a.tcb is not None
     a.send(7, b"x", now=pair.now)
     pair.run()
-    sn = a.tcb.stream_reset._answers.expected_sn
+    sn = a.tcb.stream_reset.answers.expected_sn
     with measured() as grown:
         ask(a, IncomingSsnResetRequest(sn & 0xFFFFFFFF, ()), pair.now)
         (packet,) = pair.a.pull(pair.now)

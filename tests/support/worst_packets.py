@@ -29,7 +29,7 @@ class _Numbers:
         assert tcb is not None
         self.tsn = tcb.data_receiver.cumulative_tsn_ack + 1
         self.acked = tcb.retransmission_queue.cumulative_tsn_ack & _MASK
-        self.request_sn = tcb.stream_reset._answers.expected_sn & _MASK
+        self.request_sn = tcb.stream_reset.answers.expected_sn & _MASK
         self.interleaving = tcb.capabilities.interleaving
 
 
