@@ -113,9 +113,9 @@ class Association(trio.abc.AsyncResource):
         self._failure_told = False
         """An exception of this association's failure was raised: who handles that need not hear it
         again on leaving."""
-        self._has_sent = False
-        """Whether the user sent something since all that was sent had been acknowledged: what this
-        end does by itself, such as accepting channels, may be lost with the association."""
+        self._sent_after = -1
+        """How many times all that was sent had been acknowledged when the user last sent something:
+        what this end does by itself, such as accepting channels, may be lost with the association."""
         self._abandoned = ""
         self._transport_error: Exception | None = None
         self._ending: Ending | None = None
@@ -422,20 +422,21 @@ class Association(trio.abc.AsyncResource):
         ending = self._ending
         if ending is None or self._aborted_here or self._failure_told:
             return
-        if self._has_sent and ending.undelivered_messages and ending.kind is not None:
+        has_sent = self._sent_after == self._core.drain_count
+        if has_sent and ending.undelivered_messages and ending.kind is not None:
             raise ending.for_sender()
 
     # -- for channels
 
     def _send(self, stream_id: int, value: bytes | str) -> None:
         assert self._channels is not None
-        now = trio.current_time()
+        now = self._driver.current_time()
         try:
             self._channels.send(stream_id, value, now=now)
         except PeerLimitError as error:
             blame(error, self)
             raise
-        self._has_sent = True
+        self._sent_after = self._core.drain_count
         self._driver.queued(now)
 
     def _send_with(
@@ -462,7 +463,7 @@ class Association(trio.abc.AsyncResource):
     def _sent(self, receipt: Receipt | None, now: float) -> None:
         if receipt is not None:
             receipt._used = True
-        self._has_sent = True
+        self._sent_after = self._core.drain_count
         self._driver.queued(now)
 
     def _make_room(

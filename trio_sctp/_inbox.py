@@ -101,25 +101,21 @@ class Inbox(Generic[ItemT]):
         if self._closed or self._ending is not None:
             over = self._over()
         else:
+            if self._takers is None:
+                self._takers = {}
+            takers, task = self._takers, current_task()
+            takers[task] = None
+
+            def leave(_: object) -> Abort:
+                del takers[task]
+                return Abort.SUCCEEDED
+
             try:
-                return await self._wait_for_item()
+                return await wait_task_rescheduled(leave)  # type: ignore[no-any-return]
             except _TurnedAwayError as turned_away:
                 over = turned_away.over
         await checkpoint()  # who was cancelled at the same moment hears of that
         raise over
-
-    async def _wait_for_item(self) -> ItemT:
-        """Be handed the next item, or `_TurnedAwayError` if there will be none."""
-        if self._takers is None:
-            self._takers = {}
-        takers, task = self._takers, current_task()
-        takers[task] = None
-
-        def leave(_: object) -> Abort:
-            del takers[task]
-            return Abort.SUCCEEDED
-
-        return await wait_task_rescheduled(leave)  # type: ignore[no-any-return]
 
     def _turn_away(self) -> None:
         takers, self._takers = self._takers or (), None

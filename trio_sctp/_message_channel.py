@@ -45,7 +45,7 @@ class MessageChannel(BufferedChannel[Message, Message]):
         self._association._send_message(value, wishes, since)
 
     def _watch_delivery(self) -> None:
-        """`SendBufferDrained` comes without being asked for."""
+        self._association._core.watch_send_buffer()
 
     def _drop_less_important(self, size: int, discard_priority: int | None) -> None:
         self._association._make_room(size, discard_priority)

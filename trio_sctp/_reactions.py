@@ -184,7 +184,6 @@ def _ending_of_channel(a: Association, channel: DataChannel, error: ChannelError
 
 
 def _on_drained(a: Association, event: SendBufferDrained) -> None:
-    a._has_sent = False
     a.messages._all_delivered(True)
 
 

@@ -145,7 +145,7 @@ class BatchedSocket:
         await trio.lowlevel.checkpoint()
 
     def _check_open(self) -> None:
-        if self.closed:
+        if self._socket.fileno() == -1:
             raise trio.ClosedResourceError(f"this {type(self).__name__} was closed")
 
     def _count_error(self, error: OSError) -> None:
@@ -187,7 +187,10 @@ class BatchedSocket:
         return True
 
     def _send_nowait(self, datagrams: Sequence[bytes], start: int, address: Address | None) -> int:
-        """Send from index ``start`` until there is no room; return the index where that was."""
+        """Send from index ``start`` until there is no room; return the index where that was.
+
+        Raises `trio.ClosedResourceError` if the socket was closed.
+        """
         index = start
         refused_until = start
         try:

@@ -99,7 +99,6 @@ class ConnectedUDPSocket(BatchedSocket, DatagramTransport):
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
-        self._check_open()
         return self._send_nowait(datagrams, 0, None)
 
     async def receive(self) -> bytes:
@@ -116,7 +115,10 @@ class ConnectedUDPSocket(BatchedSocket, DatagramTransport):
             batch = list(self._pending)
             self._pending.clear()
             return batch
-        return list(chain.from_iterable((await self._receive()).values()))
+        by_sender = await self._receive()
+        if len(by_sender) == 1:
+            return by_sender.popitem()[1]
+        return list(chain.from_iterable(by_sender.values()))
 
 
 class UDPSocket(BatchedSocket, trio.abc.AsyncResource):
@@ -180,7 +182,6 @@ class UDPSocket(BatchedSocket, trio.abc.AsyncResource):
 
     def send_to_nowait(self, address: Address, datagrams: Sequence[bytes]) -> int:
         """Send what the socket's buffer takes at once; returns how many of the first went."""
-        self._check_open()
         return self._send_nowait(datagrams, 0, address)
 
     async def send_batch(self, batch: Sequence[tuple[Address, Sequence[bytes]]]) -> None:

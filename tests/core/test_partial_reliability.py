@@ -68,6 +68,7 @@ def test_last_message_is_lost(make_pair: MakePair, interleaving: bool) -> None:
     data, forward = ("I-DATA", "I-FORWARD-TSN") if interleaving else ("DATA", "FORWARD TSN")
     pair.lost = lambda tsn: tsn == 1
     pair.send(b"lost", options=ONCE, context=1)
+    pair.a.association.watch_send_buffer()
     pair.run_for(5)
     assert pair.take_exchange() == [
         f"A -> {data} -> lost",
@@ -178,6 +179,7 @@ def test_expired_message_is_not_sent_even_if_the_timer_is_late(make_pair: MakePa
     # TR3: packets are pulled before anybody has called handle_timeout
     pair = make_pair()
     pair.send(b"late", options=SendOptions(lifetime=0.1), context="late")
+    pair.a.association.watch_send_buffer()
     pair.now += 0.2
     assert pair.pull() == []
     pair.a.drain(pair.now)
@@ -970,6 +972,26 @@ def test_delivery_of_a_whole_stream_can_be_watched(make_pair: MakePair) -> None:
     pair.run()
     assert pair.a.take(StreamDelivered) == [StreamDelivered(1)]
     assert association.unacknowledged_bytes(1) == association.unsent_bytes(1) == 0
+
+
+def test_delivery_of_everything_can_be_watched(make_pair: MakePair) -> None:
+    # RFC 6458 §6.1.9
+    pair = make_pair()
+    association = pair.a.association
+    association.watch_send_buffer()
+    pair.a.drain(pair.now)
+    assert pair.a.take(SendBufferDrained) == [SendBufferDrained()]
+    pair.send(bytes(5000), 1)
+    pair.send(b"other", 2)
+    association.watch_send_buffer()
+    assert pair.pull()
+    pair.a.drain(pair.now)
+    assert not pair.a.take(SendBufferDrained)
+    pair.run()
+    assert pair.a.take(SendBufferDrained) == [SendBufferDrained()]
+    pair.send(b"not asked for again")
+    pair.run()
+    assert not pair.a.take(SendBufferDrained)
 
 
 def test_stream_is_delivered_when_the_last_of_it_was_given_up(make_pair: MakePair) -> None:

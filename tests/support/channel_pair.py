@@ -17,7 +17,7 @@ from trio_sctp._core.data_channels import (
     ChannelMessage,
     DataChannels,
 )
-from trio_sctp._core.events import Message, SendBufferDrained
+from trio_sctp._core.events import Message
 from trio_sctp._wire.chunks import Chunk
 from trio_sctp._wire.dcep import PPID_DCEP
 from trio_sctp._wire.packet import decode_chunks
@@ -48,8 +48,7 @@ class End:
                 event = self.association.next_event()
             if event is None:
                 return
-            if not isinstance(event, SendBufferDrained):
-                self.events.append(event)
+            self.events.append(event)
             if self.reading and isinstance(event, ChannelMessage):
                 self.association.message_consumed(event.size)
             elif self.reading and isinstance(event, Message):

@@ -22,7 +22,7 @@ from .arguments import check_integer
 from .capabilities import Capabilities
 from .config import FIXED_BY_INIT
 from .errors import LocalProtocolError, PeerLimitError
-from .events import CloseReason, Event
+from .events import CloseReason, Event, SendBufferDrained
 from .handshake import PeerSetup
 from .heartbeat import request_heartbeat
 from .initiator import Initiator
@@ -166,6 +166,13 @@ class Association(StateMachine):
         freed = self.send_queue.make_room(size, stream_id, threshold)
         self.tell_of_sending()
         return freed
+
+    def watch_send_buffer(self) -> None:
+        """Let a `SendBufferDrained` tell, once, that everything was acknowledged; at once if it is."""
+        if self._send_buffer_used:
+            self._drain_watched = True
+        else:
+            self._events.append(SendBufferDrained())
 
     def watch_delivery(self, stream_id: int) -> None:
         """A `StreamDelivered` event comes once when nothing sent on the stream is undelivered."""

@@ -219,7 +219,10 @@ class MessageOutcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SendBufferDrained:
-    """Everything sent so far has been acknowledged (SENDER DRY EVENT, RFC 6458 §6.1.9)."""
+    """Everything sent so far has been acknowledged (`Association.watch_send_buffer`).
+
+    That is the SENDER DRY EVENT of RFC 6458 §6.1.9.
+    """
 
 
 Event: TypeAlias = (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from .._wire.chunks import CookieEcho, Error, Shutdown, ShutdownAck
 from .._wire.data_chunks import SACK_HEADER_SIZE
 from .._wire.error_causes import ErrorCause, UnrecognizedChunkType
-from .._wire.packet import COMMON_HEADER_SIZE, encode_packet, encode_packets
+from .._wire.packet import COMMON_HEADER_SIZE
 from .states import SENDING, SETTING_UP, State
 
 if TYPE_CHECKING:
@@ -135,9 +135,8 @@ class PacketBuilder:
         packets, self._whole = self._whole, []
         if tcb is None:
             return packets
-        ports_and_tag = self._config.local_port, tcb.peer.port, tcb.peer.tag
         if state is _ESTABLISHED and not packets and (body := self._only_body(tcb, now)):
-            return encode_packets(*ports_and_tag, (body,), zero_checksum=tcb.omits_checksum)
+            return [tcb.header.packet(body, tcb.omits_checksum)]
         bodies = self._bodies(tcb, state, now, limit - len(packets))
         discovery = tcb.path_mtu_discovery
         if discovery.probe_due and state in SENDING:
@@ -146,8 +145,8 @@ class PacketBuilder:
                 bodies.append(b"".join(probe))
         # RFC 9653 §5.2: COOKIE ECHO always carries a checksum
         if tcb.omits_checksum and bodies and bodies[0][0] == CookieEcho.type:
-            packets.append(encode_packet(*ports_and_tag, (bodies.pop(0),)))
-        packets += encode_packets(*ports_and_tag, bodies, zero_checksum=tcb.omits_checksum)
+            packets.append(tcb.header.packet(bodies.pop(0)))
+        packets += tcb.header.packets(bodies, tcb.omits_checksum)
         return packets
 
     def _only_body(self, tcb: TransmissionControlBlock, now: float) -> bytes:

@@ -80,6 +80,9 @@ class StateMachine:
         self.send_queue = SendQueue(config.stream_scheduler)
         self._events: deque[Event] = deque()
         self._send_buffer_used = False
+        self.drain_count = 0
+        """How many times all that was sent has been acknowledged."""
+        self._drain_watched = False
         self._last_statistics: AssociationStatistics | None = None
         self._timers: dict[Timer, Procedure] = {}
         self._alarm = Alarm()
@@ -137,7 +140,10 @@ class StateMachine:
             self.deliver()  # what was held back until now
         if self._send_buffer_used and tcb.retransmission_queue.is_empty:
             self._send_buffer_used = False
-            self._events.append(SendBufferDrained())
+            self.drain_count += 1
+            if self._drain_watched:
+                self._drain_watched = False
+                self._events.append(SendBufferDrained())
         if not self._send_buffer_used and self.state in SHUTTING_DOWN:
             all_is_acknowledged(self, now)
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from .._wire.chunks import Abort, Shutdown as ShutdownChunk, ShutdownAck, ShutdownComplete
 from .._wire.error_causes import ErrorCause, ProtocolViolation, UserInitiatedAbort
-from .._wire.packet import encode_packet
 from .config import Config
 from .events import CloseReason, PeerShutdown
 from .out_of_the_blue import answer_stranger
@@ -104,9 +103,7 @@ def abort_with(a: StateMachine, cause: ErrorCause) -> None:
     a.builder.drop_packets()  # what waited is of no use to anybody now
     if a.tcb is not None:
         abort = Abort((cause,)).encode()
-        ports_and_tag = a.config.local_port, a.tcb.peer.port, a.tcb.peer.tag
-        zero_checksum = a.tcb.omits_checksum
-        a.builder.add_packet(encode_packet(*ports_and_tag, [abort], zero_checksum=zero_checksum))
+        a.builder.add_packet(a.tcb.header.packet(abort, a.tcb.omits_checksum))
     a.close(CloseReason.LOCAL_ABORT, (cause,))
 
 

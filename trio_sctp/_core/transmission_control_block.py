@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._wire.packet import CommonHeader
 from .capabilities import offered
 from .config import Config
 from .events import Event, IncomingStreamsReset, OutgoingStreamsReset, StreamsChanged
@@ -42,6 +43,7 @@ class TransmissionControlBlock:
         "capabilities",
         "data_receiver",
         "error_count",
+        "header",
         "heartbeat",
         "inbound_streams",
         "local",
@@ -75,7 +77,6 @@ class TransmissionControlBlock:
         self._send_queue = send_queue
         self._tell = tell
         self.local = local
-        self.peer = peer
         self.rto = rto
         self.local_tie_tag = self.peer_tie_tag = 0
         self.omits_checksum = False
@@ -103,7 +104,7 @@ class TransmissionControlBlock:
     def adopt_peer(self, peer: PeerSetup, now: float) -> None:
         """The peer answers under another tag (§5.2.4 B, §5.2.6): it has nothing of ours so far."""
         if peer.initial_tsn == self.peer.initial_tsn:
-            self.peer = peer
+            self._address(peer)
             return
         self.retransmission_queue.adopt_peer(peer.a_rwnd, now)
         if (
@@ -112,9 +113,14 @@ class TransmissionControlBlock:
             self.retransmission_queue.take_back()  # into chunks of the other kind
         self._learn(peer)
 
+    def _address(self, peer: PeerSetup) -> None:
+        """Packets are for this peer from now on."""
+        self.peer = peer
+        self.header = CommonHeader(self._config.local_port, peer.port, peer.tag)
+
     def _learn(self, peer: PeerSetup) -> None:
         config = self._config
-        self.peer = peer
+        self._address(peer)
         # larger packets would leave a peer with a small window waiting for room for a single one
         self.path_mtu_discovery.limit(peer.a_rwnd >> 2)
         self.path_mtu_discovery.pads = self._pads_probes or peer.capabilities.padding

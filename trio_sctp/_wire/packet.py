@@ -32,6 +32,7 @@ from .tlv import MAX_TLVS, DecodeError
 
 __all__ = [
     "COMMON_HEADER_SIZE",
+    "CommonHeader",
     "MAX_CHUNKS",
     "MAX_CONTROL_OFFSET",
     "MAX_LISTED",
@@ -40,7 +41,6 @@ __all__ = [
     "decode_chunks",
     "decode_header",
     "encode_packet",
-    "encode_packets",
     "header_crc",
 ]
 
@@ -92,34 +92,41 @@ def encode_packet(
     `zero_checksum` leaves the checksum 0 (RFC 9653 §5.2) instead of computing it.  Raises
     ValueError where a port or the tag is too large for its field.
     """
-    return encode_packets(
-        source_port,
-        destination_port,
-        verification_tag,
-        (b"".join(chunks),),
-        zero_checksum=zero_checksum,
-    )[0]
+    header = CommonHeader(source_port, destination_port, verification_tag)
+    return header.packet(b"".join(chunks), zero_checksum)
 
 
-def encode_packets(
-    source_port: int,
-    destination_port: int,
-    verification_tag: int,
-    bodies: Sequence[bytes],
-    *,
-    zero_checksum: bool = False,
-) -> list[bytes]:
-    """Build a packet of each body, that is of chunks that were joined; else as `encode_packet`."""
-    try:
-        header = _pack_ports_and_tag(source_port, destination_port, verification_tag)
-    except struct.error as error:
-        raise ValueError(f"not encodable as a packet: {error}") from None
-    if zero_checksum:
-        return [header + _NO_CHECKSUM + body for body in bodies]
-    # The checksum is computed of the packet with a checksum of 0 (RFC 9260 §6.8): the header's part
-    # of it is the same for all.
-    crc = header_crc(header)
-    return [header + _pack_checksum(extend_crc32c(crc, body)) + body for body in bodies]
+class CommonHeader:
+    """The common header of all packets to one peer, and what it contributes to their checksums.
+
+    Raises ValueError where a port or the tag is too large for its field.
+    """
+
+    __slots__ = ("_crc", "_ports_and_tag")
+
+    def __init__(self, source_port: int, destination_port: int, verification_tag: int) -> None:
+        try:
+            self._ports_and_tag = _pack_ports_and_tag(
+                source_port, destination_port, verification_tag
+            )
+        except struct.error as error:
+            raise ValueError(f"not encodable as a packet: {error}") from None
+        # The checksum is computed of the packet with a checksum of 0 (RFC 9260 §6.8): the header's
+        # part of it is the same for all.
+        self._crc = header_crc(self._ports_and_tag)
+
+    def packet(self, body: bytes, zero_checksum: bool = False) -> bytes:
+        """Build a packet of chunks that were joined."""
+        if zero_checksum:
+            return self._ports_and_tag + _NO_CHECKSUM + body
+        return self._ports_and_tag + _pack_checksum(extend_crc32c(self._crc, body)) + body
+
+    def packets(self, bodies: Sequence[bytes], zero_checksum: bool = False) -> list[bytes]:
+        """Build a packet of each body."""
+        header, crc = self._ports_and_tag, self._crc
+        if zero_checksum:
+            return [header + _NO_CHECKSUM + body for body in bodies]
+        return [header + _pack_checksum(extend_crc32c(crc, body)) + body for body in bodies]
 
 
 def decode_header(packet: bytes) -> tuple[int, int, int, int]:

@@ -160,10 +160,10 @@ class _Ranking(StreamScheduler):
 
     A stream that is the only active one stays where it is, and one that becomes active while no other
     is, is not ranked yet.  What it sends is noted when there is another one: as long as nobody
-    competes, nothing is to be compared.
+    competes, nothing is to be compared.  If all was sent before that, it was of no account.
     """
 
-    __slots__ = ("_active_count", "_alone", "_heap", "_number", "_unranked", "_unranked_key")
+    __slots__ = ("_active_count", "_alone", "_heap", "_number", "_unranked", "_unranked_is_new")
 
     def __init__(self, *, interleaving: bool = False) -> None:
         super().__init__(interleaving=interleaving)
@@ -176,7 +176,7 @@ class _Ranking(StreamScheduler):
         self._unranked: OutboundStream | None = (
             None  # the only active stream, if it is not in the heap
         )
-        self._unranked_key = 0  # its second key
+        self._unranked_is_new = False  # it has its priority, and its first message, since it is
 
     @abstractmethod
     def _key(self, stream: OutboundStream) -> int:
@@ -201,25 +201,27 @@ class _Ranking(StreamScheduler):
     def activate(self, stream: OutboundStream) -> None:
         if not self._active_count:
             self._active_count = 1
-            self._unranked, self._unranked_key = stream, self._begin(stream)
+            self._unranked, self._unranked_is_new = stream, True
             return
+        key = 0
+        if (unranked := self._unranked) is not None:
+            key = self._begin(unranked)
         if self._alone and (only := self.next()) is not None:
             self._note_alone(only)
-            self._unranked = None
             self._enter(only, 0)
-        elif self._unranked is not None:
-            only, self._unranked = self._unranked, None
-            self._enter(only, self._unranked_key)
+        elif unranked is not None:
+            self._enter(unranked, key if self._unranked_is_new else 0)
+        self._unranked = None
         self._active_count += 1
         self._enter(stream, self._begin(stream))
 
     def deactivate(self, stream: OutboundStream) -> None:
+        if self._unranked is not None:
+            self._forget_unranked()
+            return
         if self._alone:
             self._note_alone(stream)
         self._active_count -= 1
-        if self._unranked is not None:
-            self._unranked = None
-            return
         stream.turn = NO_TURN
         self._tidy()
 
@@ -255,13 +257,13 @@ class _Ranking(StreamScheduler):
             self._tidy()
 
     def sent_last(self, stream: OutboundStream, size: int) -> None:
+        if self._unranked is not None:
+            self._forget_unranked()
+            return
         if self._alone:
             self._note_alone(stream)
         self._charge_last(stream, size)
         self._active_count -= 1
-        if self._unranked is not None:
-            self._unranked = None
-            return
         if self._heap[0][2] == stream.turn:
             heappop(self._heap)
         stream.turn = NO_TURN
@@ -269,10 +271,15 @@ class _Ranking(StreamScheduler):
 
     def update(self, stream: OutboundStream) -> None:
         if self._unranked is not None:
-            self._unranked_key = 0
+            self._unranked_is_new = False
             return
         self._enter(stream, 0)
         self._tidy()
+
+    def _forget_unranked(self) -> None:
+        """No stream is active any more."""
+        self._unranked = None
+        self._active_count = self._alone = 0
 
     def _enter(self, stream: OutboundStream, second_key: int) -> None:
         self._number = number = self._number + 1
