@@ -35,7 +35,11 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
+    failure = None
     try:
         trio.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 9899)
     except* KeyboardInterrupt:
         pass
+    except* OSError as group:  # the port is taken, say
+        (failure,) = group.exceptions
+    sys.exit(str(failure) if failure else 0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -69,8 +70,8 @@ async def serve_browsers(
     port: int,
     udp_port: int,
 ) -> None:
-    """Serve the page, and by the handler each browser that opens it, until an interrupt."""
-    with trio.open_signal_receiver(signal.SIGINT) as interrupts:
+    """Serve the page, and by the handler each browser that opens it, until Ctrl-C or SIGTERM."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as interrupts:
         async with trio.open_nursery() as nursery:
             server = await nursery.start(partial(trio_sctp.serve_rtc, handler, udp_port))
             bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -87,4 +88,11 @@ def run(main: Callable[[str, int, int], Awaitable[None]], description: str) -> N
     parser.add_argument("--port", type=int, default=8080, help="TCP port of HTTP")
     parser.add_argument("--udp-port", type=int, default=0, help="UDP port for all browsers")
     arguments = parser.parse_args()
-    trio.run(main, arguments.host, arguments.port, arguments.udp_port)
+    failure: BaseException | None = None
+    try:
+        trio.run(main, arguments.host, arguments.port, arguments.udp_port)
+    except* OSError as group:  # a port that is taken, say
+        failure = group
+        while isinstance(failure, BaseExceptionGroup):
+            failure = failure.exceptions[0]
+    sys.exit(str(failure) if failure else 0)

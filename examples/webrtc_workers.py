@@ -66,9 +66,12 @@ async def main(workers: int, host: str, port: int, udp_port: int) -> None:
     with socket.create_server((host, port), family=family, backlog=1000) as listening:
         url = f"http://[{host}]" if ":" in host else f"http://{host}"
         print(f"{url}:{listening.getsockname()[1]}, {workers} workers", flush=True)
-        async with trio.open_nursery() as nursery:
-            for number in range(workers):
-                nursery.start_soon(keep_running, number, listening.fileno(), udp_port)
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with trio.open_nursery() as nursery:
+                for number in range(workers):
+                    nursery.start_soon(keep_running, number, listening.fileno(), udp_port)
+                await anext(aiter(signals))
+                nursery.cancel_scope.cancel()  # which ends the workers by SIGTERM
 
 
 if __name__ == "__main__":
@@ -79,10 +82,12 @@ if __name__ == "__main__":
     parser.add_argument("--udp-port", type=int, default=0, help="first UDP port")
     parser.add_argument("--worker", type=int, metavar="SOCKET", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    failure = None
     try:
         if arguments.worker is not None:
             trio.run(work, arguments.worker, arguments.udp_port)
         else:
             trio.run(main, arguments.workers, arguments.host, arguments.port, arguments.udp_port)
-    except* KeyboardInterrupt:
-        pass
+    except* OSError as group:  # the port is taken, say
+        failure = group.exceptions[0]
+    sys.exit(str(failure) if failure else 0)

@@ -114,7 +114,7 @@ class RtcSession:
         self._exchange_inits(remote)
         self._role = role
         before = self.remote
-        self.remote = remote
+        self.remote = replace(remote, candidates=())  # those are ICE's from now on
         self.type = "answer"
         if before is None:
             self.ice.set_remote(remote, trio.current_time())
@@ -148,7 +148,7 @@ class RtcSession:
         if self._role is None:
             self._role = Setup.PASSIVE if remote.setup is Setup.ACTIVE else Setup.ACTIVE
         before = self.remote
-        self.remote = remote
+        self.remote = replace(remote, candidates=())  # those are ICE's from now on
         if before is None or before.credentials != remote.credentials:
             self.ice.set_remote(remote, trio.current_time())
 

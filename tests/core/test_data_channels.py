@@ -637,6 +637,22 @@ def test_id_is_not_used_again_before_both_directions_were_reset() -> None:
     assert pair.z.data == [(stream_id, "again")]
 
 
+def test_id_is_not_used_again_before_the_peer_has_reset_its_stream() -> None:
+    """Its answer to our reset is there, its own reset is not."""
+    config = Config(outbound_streams=2, inbound_streams=2)
+    pair = ChannelPair(channels="a", a_config=config).connect()
+    stream_id = pair.open(pair.a)
+    pair.close(pair.a, stream_id)
+    pair.run(1)
+    assert pair.a.take(ChannelFlushed) == [ChannelFlushed(stream_id)]
+    with pytest.raises(LocalProtocolError, match="no id below 2 is free"):
+        pair.open(pair.a)
+    pair.z.association.reset_streams((stream_id,), now=pair.now)
+    pair.run(1)
+    assert pair.a.closed == [(stream_id, None)]
+    assert pair.open(pair.a) == stream_id
+
+
 def test_freed_ids_rest_while_others_are_free() -> None:
     pair = ChannelPair().connect()
     pair.open(pair.a)

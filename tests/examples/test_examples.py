@@ -8,6 +8,7 @@ import math
 import os
 import re
 import signal
+import socket
 import struct
 import sys
 from collections.abc import AsyncIterator
@@ -98,6 +99,16 @@ async def test_webrtc_echo() -> None:
         assert "error" in await post_json(url + "/offer", {"type": "offer", "sdp": "nonsense"})
 
 
+@pytest.mark.parametrize("name", ["webrtc_echo.py", "webrtc_workers.py"])
+async def test_a_port_that_is_taken_is_said_in_one_line(name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = await run_to_end([sys.executable, str(EXAMPLES / name), "--port", port])
+    assert result.returncode == 1
+    (line,) = result.stderr.decode().splitlines()
+    assert "already in use" in line
+
+
 async def test_webrtc_workers() -> None:
     """Each answers offers with a port of its own; one that is killed is replaced."""
     path = str(EXAMPLES / "webrtc_workers.py")
@@ -111,8 +122,8 @@ async def test_webrtc_workers() -> None:
         pid, port = worker_and_port(await server.line())
         assert pid not in workers
         assert await who_echoes(url) in {port, *workers.values()}
-        server.process.send_signal(signal.SIGINT)
-        assert await server.everything() == ""
+        server.process.send_signal(signal.SIGTERM)
+        assert await server.everything() == ""  # so the workers have ended, too
         assert server.process.returncode == 0
 
 

@@ -10,6 +10,7 @@ import trio.testing
 
 from tests.support.certificates import CLIENT, SERVER
 from tests.support.handlers import echo, wait_closed
+from tests.support.memory import measured
 from tests.support.rtc_pair import HOST, ask, enter, introduce, two_endpoints
 from trio_sctp import (
     Association,
@@ -321,7 +322,7 @@ async def test_a_peer_that_vanishes(lite: bool) -> None:
                 while offering._selected is None or answering._selected is None:
                     await trio.sleep(0.01)
                 for endpoint in full, other:
-                    for socket in endpoint._sockets.by_address.values():
+                    for socket in endpoint.sockets.by_address.values():
                         silence(socket)
                 async with association.open_channel() as channel:
                     await channel.receive()
@@ -448,6 +449,26 @@ async def test_limits() -> None:
         await endpoint.offer()
         with pytest.raises(TooManyPeersError, match="there are 1"):
             await endpoint.offer()
+
+
+@pytest.mark.parametrize("lite, most", [(True, 30_000), (False, 120_000)])
+async def test_what_a_half_open_peer_takes(lite: bool, most: int) -> None:
+    """Offers may have as many candidates as anybody cares to write: all were kept, checked or not."""
+    count = 5
+    async with two_endpoints(lite=lite) as (full, called):
+        nobody = await full.offer()
+        await nobody.aclose()
+        offer = nobody.local_description
+        line = next(line for line in offer.splitlines(True) if "candidate:" in line)
+        for number in range(700):
+            offer += line.replace(HOST, f"198.51.{100 + number // 256}.{number % 256}")
+        await called.answer(offer)
+        with measured() as grown:
+            before = grown()
+            peers = [await called.answer(offer) for _ in range(count)]
+            assert grown() - before < most * count
+        for peer in peers:
+            await peer.aclose()
 
 
 async def test_an_offer_that_makes_no_sense() -> None:
