@@ -83,6 +83,6 @@ from ._webrtc.certificate import (
     PeerPolicy as PeerPolicy,
 )
 from ._webrtc.ice_common import IceConfig as IceConfig
-from ._webrtc.sdp import SdpError as SdpError
+from ._webrtc.sdp_lines import SdpError as SdpError
 
 __version__ = "0.1.0"

@@ -32,7 +32,6 @@ _PCAP_FILE = struct.Struct("<IHHiIII")
 _PCAP_MAGIC_NANOSECONDS = 0xA1B23C4D
 _PCAP_PACKET = struct.Struct("<IIII")
 
-_BLOCK = struct.Struct("<II")
 _SECTION_HEADER = struct.Struct("<IIIHHqI")
 _INTERFACE_DESCRIPTION = struct.Struct("<IIHHIHHB3xII")
 _ENHANCED_PACKET = struct.Struct("<IIIIIII")

@@ -36,7 +36,9 @@ from ._udp_socket import UDPSocket
 from ._webrtc.certificate import Certificate
 from ._webrtc.ice_check import peek_local_ufrag
 from ._webrtc.ice_common import IceConfig, IceDatagram
-from ._webrtc.sdp import RemoteDescription, SdpError, SdpType
+from ._webrtc.sdp_common import SdpType
+from ._webrtc.sdp_lines import SdpError
+from ._webrtc.sdp_remote import RemoteDescription
 from ._webrtc.stun import Address
 
 __all__ = [

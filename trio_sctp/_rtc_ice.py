@@ -21,7 +21,7 @@ from ._webrtc.ice_common import (
     PairSelected,
 )
 from ._webrtc.ice_lite import IceLiteAgent
-from ._webrtc.sdp import RemoteDescription
+from ._webrtc.sdp_remote import RemoteDescription
 from ._webrtc.stun import Address
 
 __all__ = ["FullIce", "Ice", "LiteIce", "Path"]

@@ -17,13 +17,10 @@ from ._core.signalled_init import BadInitError, read_init
 from ._rtc_ice import Ice
 from ._webrtc.certificate import Certificate
 from ._webrtc.ice_candidate import Candidate, IceCredentials
-from ._webrtc.sdp import (
-    LocalDescription,
-    RemoteDescription,
-    SdpError,
-    Setup,
-    answer_setup,
-)
+from ._webrtc.sdp_common import Setup
+from ._webrtc.sdp_lines import SdpError
+from ._webrtc.sdp_local import LocalDescription, answer_setup
+from ._webrtc.sdp_remote import RemoteDescription
 
 __all__ = ["DtlsRole", "RtcSession"]
 

@@ -8,15 +8,10 @@ from hypothesis import given, settings, strategies as st
 
 from trio_sctp._webrtc.certificate import Fingerprint
 from trio_sctp._webrtc.ice_candidate import Candidate, IceCredentials
-from trio_sctp._webrtc.sdp import (
-    LocalDescription,
-    RemoteDescription,
-    SdpError,
-    SdpType,
-    Setup,
-    TrickleFragment,
-    answer_setup,
-)
+from trio_sctp._webrtc.sdp_common import SdpType, Setup
+from trio_sctp._webrtc.sdp_lines import SdpError
+from trio_sctp._webrtc.sdp_local import LocalDescription, answer_setup
+from trio_sctp._webrtc.sdp_remote import RemoteDescription
 
 PRINT = ":".join(f"{n:02X}" for n in range(32))
 
@@ -440,33 +435,3 @@ def test_sctp_init() -> None:
     offer = RemoteDescription.parse(CHROMIUM + f"a=sctp-init:{value}\n", "offer")
     assert offer.sctp_init == base64.b64decode(value)
     assert len(offer.sctp_init) == 30
-
-
-# -- trickle -----------------------------------------------------------------------------------
-
-
-def test_fragments_round_trip() -> None:
-    fragment = TrickleFragment(ME.candidates, True, ME.credentials, "0")
-    assert TrickleFragment.parse(str(fragment)) == fragment
-    bare = TrickleFragment((), False)
-    assert TrickleFragment.parse(str(bare)) == TrickleFragment((), False, None, "0")
-
-
-def test_fragment_of_a_browser() -> None:
-    text = (
-        "a=ice-ufrag:EsAw\r\na=ice-pwd:bP+XJMM09aR8AiX1jdukzR6Y\r\n"
-        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:0\r\n"
-        "a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host ufrag EsAw\r\n"
-        "a=end-of-candidates\r\n"
-    )
-    fragment = TrickleFragment.parse(text)
-    assert fragment.credentials is not None
-    assert fragment.credentials.ufrag == "EsAw"
-    assert fragment.mid == "0"
-    assert fragment.candidates[0].address == ("192.0.2.1", 61764)
-    assert fragment.end_of_candidates
-    empty = TrickleFragment.parse("")
-    assert empty.candidates == ()
-    assert empty.mid is None
-    with pytest.raises(SdpError):
-        TrickleFragment.parse("nonsense")

@@ -13,7 +13,9 @@ from trio_sctp._webrtc.dtls import DtlsAssociation
 from trio_sctp._webrtc.dtls_common import DtlsConfig
 from trio_sctp._webrtc.ice import IceAgent
 from trio_sctp._webrtc.ice_lite import IceLiteAgent
-from trio_sctp._webrtc.sdp import LocalDescription, RemoteDescription, Setup, answer_setup
+from trio_sctp._webrtc.sdp_common import Setup
+from trio_sctp._webrtc.sdp_local import LocalDescription, answer_setup
+from trio_sctp._webrtc.sdp_remote import RemoteDescription
 from trio_sctp._webrtc.stun import Address, is_stun
 
 BROWSER: Address = ("198.51.100.7", 40000)

@@ -1,7 +1,7 @@
 """The grammar of SDP as far as anybody needs it here: sections and their attributes (RFC 8866 §5).
 
 A description is cut into its session part and its media sections; which attributes mean anything is
-for `sdp` to say.  Limits keep a hostile description from costing more than a large honest one.
+for `sdp_remote` to say.  Limits keep a hostile description from costing more than a large honest one.
 """
 
 from __future__ import annotations
