@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.support.tx_sender import Sender
+from tests.support.tx_sender import FULL, PMDCS, Sender
 
 
 def test_a_shutdown_that_acknowledges_restarts_t3() -> None:
@@ -53,3 +55,156 @@ def test_each_sack_that_makes_no_sense_is_counted() -> None:
     for _ in range(2):
         assert not a.sack(0, (2, 1))
     assert a.queue.invalid_sacks == 2
+
+
+# -- a SHUTDOWN acknowledges as a SACK does (§9.2, §6.2.1)
+
+
+def acknowledge(a: Sender, by: str, cumulative: int, **options: Any) -> None:
+    if by == "SACK":
+        a.sack(cumulative, after=0.1, **options)
+    else:
+        a.shutdown_acks(cumulative, after=0.1)
+
+
+def in_recovery() -> Sender:
+    """Of 30 packets 1, 20 and 22 are missing; the first was sent again, and much waits."""
+    a = Sender(cwnd=30 * PMDCS, max_burst=2**16, loss_recovery="rack")
+    a.send(count=30)
+    a.pull()
+    a.sack(0, (2, 19), (21, 21), after=0.1)
+    a.time_out()
+    assert a.pull() == [[1]]
+    a.send(count=20)
+    return a
+
+
+@pytest.mark.parametrize("by", ["SACK", "SHUTDOWN"])
+def test_in_a_recovery_it_releases_one_packet_more_than_it_acknowledges(by: str) -> None:
+    """RFC 6937 §3, below ssthresh."""
+    a = in_recovery()
+    assert a.queue.flight_size < a.queue.ssthresh
+    if by == "SACK":
+        a.sack(19, (21, 21), after=0.01)
+    else:
+        a.shutdown_acks(19, after=0.01)
+    assert a.pull() == [[20], [31]]
+
+
+def test_one_that_does_not_advance_releases_what_it_acknowledges() -> None:
+    a = in_recovery()
+    a.sack(0, (2, 19), (21, 22), after=0.01)
+    assert a.pull() == [[20]]
+
+
+def test_nor_does_one_that_shows_further_losses_release_more() -> None:
+    a = in_recovery()
+    a.sack(19, (21, 21), after=0.1)  # time enough for the retransmission: the others are late
+    assert a.pull() == [[20]]
+
+
+@pytest.mark.parametrize("by", ["SACK", "SHUTDOWN"])
+def test_it_ends_the_wait_of_a_zero_window_probe(by: str) -> None:
+    """§6.1 A: the peer has taken the probe; the next one goes after one RTO again."""
+    a = Sender(cwnd=20 * PMDCS)
+    a.send()
+    a.pull()
+    a.sack(1, a_rwnd=0, after=0.1)
+    a.send(count=3)
+    for _ in range(4):
+        a.pull()
+        a.expire()
+        a.sack(1, a_rwnd=0)
+    a.pull()
+    if by == "SACK":
+        a.sack(2, a_rwnd=0)
+    else:
+        a.shutdown_acks(2)
+    a.pull()
+    assert a.t3_in == a.rto.rto
+
+
+@pytest.mark.parametrize("cumulative, counts", [(0, False), (1, False), (2, True), (4, False)])
+def test_whether_it_has_acknowledged_anything_new_is_told(cumulative: int, counts: bool) -> None:
+    """§8.1: whoever counts errors has to know."""
+    a = Sender(cwnd=10**6)
+    a.send(count=3)
+    a.pull()
+    a.sack(1)
+    assert a.shutdown_acks(cumulative) is counts
+    assert a.queue.never_sent_acknowledged is (cumulative == 4)
+
+
+# -- what was sent on the other side of a TSN reset (RFC 6525 §5.2.7)
+
+
+@pytest.mark.parametrize("by", ["SACK", "SHUTDOWN"])
+@pytest.mark.parametrize("initial_tsn", [1000, 2**30 - 1, 2**31, 2**32 - 4])
+def test_it_is_not_taken_for_an_acknowledgement_of_the_future(by: str, initial_tsn: int) -> None:
+    a = Sender(initial_tsn=initial_tsn, cwnd=10**6, max_burst=2**16)
+    a.send(count=5)
+    a.pull()
+    a.sack(5)
+    a.queue.reset_tsn((initial_tsn + 5 + 2**31 + 2) & 0xFFFFFFFF)
+    acknowledge(a, by, 3)
+    assert not a.queue.never_sent_acknowledged
+    acknowledge(a, by, 2**31 + 2**30)
+    assert a.queue.never_sent_acknowledged, "that was never sent"
+
+
+# -- whether cwnd was used up (§7.2.1)
+
+
+def test_one_sack_after_the_other_grows_a_window_that_more_data_will_fill() -> None:
+    a = Sender(cwnd=4 * PMDCS)
+    a.send(count=10)
+    a.pull()
+    a.sack(1)
+    a.sack(2)
+    assert a.queue.cwnd == 6 * PMDCS
+
+
+def test_nothing_grows_a_window_any_more_that_nothing_will_fill() -> None:
+    a = Sender(cwnd=4 * PMDCS)
+    a.send(count=4)
+    a.pull()
+    a.sack(1)
+    a.sack(2)
+    assert a.queue.cwnd == 5 * PMDCS
+
+
+def test_unless_it_is_full_still() -> None:
+    a = Sender(cwnd=3 * PMDCS + 100)
+    a.send(12)
+    a.pull()
+    a.send(count=4)
+    a.pull()
+    a.sack(1)
+    a.sack(2)
+    assert a.queue.cwnd == 3 * PMDCS + 100 + 28 + PMDCS
+
+
+# -- the peer's window
+
+
+def test_a_window_that_stays_closed_lets_nothing_go_again() -> None:
+    """What is under way may still be taken; only an open window shows that it was not (§6.1 A)."""
+    a = Sender(cwnd=20 * PMDCS)
+    a.send()
+    a.pull()
+    a.sack(1, a_rwnd=PMDCS, after=0.1)
+    a.send(100, count=4)
+    assert a.pull() == [[2, 3, 4, 5]]
+    a.sack(1, a_rwnd=0, after=0.1)
+    a.expire()
+    assert a.pull() == [[2, 3, 4, 5]]
+    a.sack(3, a_rwnd=0, after=0.1)
+    assert a.pull() == []
+    a.sack(5, a_rwnd=0, after=0.1)
+    assert a.queue.retransmitted_chunks == 4
+
+
+def test_what_is_left_of_a_message_may_fit_where_the_whole_would_not() -> None:
+    a = Sender(peer_rwnd=3 * FULL, cwnd=20 * PMDCS)
+    a.send(3 * FULL)
+    assert a.pull() == [[1], [2], [3]]

@@ -6,9 +6,10 @@ alone, and works from what the seam tells: delivery rates, round trips, applicat
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -183,6 +184,162 @@ def test_an_application_that_sends_little_is_not_taken_for_a_slow_path(model: Co
         pair.run_to(pair.now + 0.02)
     assert known == pytest.approx(RATE, rel=0.05)
     assert controller_of(transfer).rate_samples[-1] < known / 10
+
+
+# -- what is told
+
+
+class Listener(StandardController):
+    """The standard controller, which notes what it is told."""
+
+    __slots__ = ("told",)
+    watches_packets: ClassVar[bool] = True
+
+    def restart(self, pmdcs: int) -> None:
+        super().restart(pmdcs)
+        self.told: list[tuple[object, ...]] = []
+
+    def take(self) -> list[tuple[object, ...]]:
+        """Each once: that there is nothing to send is told as often as somebody asks."""
+        told, self.told = self.told, []
+        return list(dict.fromkeys(told))
+
+    def on_delivered(self, delivery: Delivery) -> None:
+        d = delivery
+        self.told.append(("delivered", d.acked // PMDCS, round(d.rtt or -1, 6), d.now))
+        self.told.append(("in flight", d.flight_size // PMDCS, d.cwnd_was_full, d.all_acked))
+        self.told.append(("numbers", d.cumulative_tsn_ack, d.next_tsn, d.in_recovery))
+        self.told.append(("times", d.sent_at, round(d.srtt or -1, 6)))
+        super().on_delivered(delivery)
+
+    def on_sent(self, size: int, flight_size: int, now: float) -> None:
+        self.told.append(("sent", size // PMDCS, flight_size // PMDCS, now))
+
+    def on_lost(self, size: int, now: float) -> None:
+        self.told.append(("lost", size // PMDCS, now))
+
+    def on_app_limited(self, flight_size: int, now: float) -> None:
+        self.told.append(("limited", flight_size // PMDCS, now))
+
+    def on_congestion(self, now: float) -> None:
+        self.told.append(("congestion", now))
+        super().on_congestion(now)
+
+    def on_timeout(self, now: float) -> None:
+        self.told.append(("timeout", now))
+        super().on_timeout(now)
+
+    def on_recovered(self, now: float) -> None:
+        self.told.append(("recovered", now))
+
+    def on_idle(self, idle: float, rto: float) -> None:
+        self.told.append(("idle", round(idle, 6), rto))
+
+
+def listened_to(monkeypatch: pytest.MonkeyPatch, **config: Any) -> tuple[Sender, Listener]:
+    monkeypatch.setitem(CONTROLLERS, "cubic", Listener)
+    sender = Sender(congestion_control="cubic", max_burst=2**16, cwnd=8 * PMDCS, **config)
+    listener = sender.queue.congestion
+    assert isinstance(listener, Listener)
+    return sender, listener
+
+
+def test_a_transfer_without_losses_in_all_that_is_told_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, listener = listened_to(monkeypatch)
+    a.send(count=10)
+    a.pull()
+    began = a.now
+    assert listener.take() == [
+        ("idle", -math.inf, 1.0),
+        *[("sent", 1, number, began) for number in range(1, 9)],
+    ]
+    a.sack(8, after=0.1)
+    assert listener.take() == [
+        ("delivered", 8, 0.1, a.now),
+        ("in flight", 0, True, True),
+        ("numbers", 1007, 1008, False),
+        ("times", began, 0.1),
+    ]
+    a.now += 2.0
+    a.pull()
+    assert listener.take() == [
+        ("idle", 2.1, 1.0),
+        ("sent", 1, 1, a.now),
+        ("sent", 1, 2, a.now),
+        ("limited", 2, a.now),
+    ]
+    sent_at = a.now
+    a.sack(9, after=0.3)
+    assert listener.take() == [
+        ("delivered", 1, 0.3, a.now),
+        ("in flight", 1, False, False),
+        ("numbers", 1008, 1010, False),
+        ("times", sent_at, 0.125),
+    ]
+
+
+def test_a_recovery_in_all_that_is_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, listener = listened_to(monkeypatch)
+    a.send(count=8)
+    a.pull()
+    a.sack(0, (2, 2), after=0.1)
+    a.sack(0, (2, 4))
+    listener.take()
+    a.sack(0, (2, 4), (6, 6), after=0.01)
+    assert listener.take()[4:] == [("lost", 1, a.now), ("congestion", a.now)]
+    a.sack(0, (2, 4), (6, 7), after=0.01)
+    a.sack(0, (2, 4), (6, 8), after=0.01)
+    assert ("lost", 1, a.now) in listener.take()
+    a.pull()
+    a.sack(4, (6, 8), after=0.1)
+    told = listener.take()
+    assert ("numbers", 1003, 1008, True) in told
+    assert ("recovered", a.now) not in told
+    a.sack(8, after=0.1)
+    assert ("recovered", a.now) in listener.take()
+
+
+def test_a_timeout_in_all_that_is_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, listener = listened_to(monkeypatch)
+    a.send(count=8)
+    a.pull()
+    a.sack(2, after=0.1)
+    listener.take()
+    a.expire()
+    assert listener.take() == [("timeout", a.now), ("lost", 6, a.now)]
+
+
+def test_losses_that_time_shows_in_all_that_is_told_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, listener = listened_to(monkeypatch, loss_recovery="rack")
+    a.send(count=8)
+    a.pull()
+    a.sack(1, (4, 8), after=0.1)
+    listener.take()
+    a.time_out()
+    assert listener.take() == [("lost", 2, a.now), ("congestion", a.now)]
+    a.pull()
+    a.sack(8, after=0.1)
+    assert ("recovered", a.now) in listener.take()
+
+
+def test_a_tail_that_a_probe_has_repaired_in_all_that_is_told_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, listener = listened_to(monkeypatch, loss_recovery="rack")
+    a.send(count=8)
+    a.pull()
+    a.sack(7, after=0.1)
+    a.time_out()
+    assert a.pull() == [[8]]
+    a.send()
+    a.pull()
+    listener.take()
+    a.sack(9, after=0.1)
+    assert ("congestion", a.now) in listener.take()
 
 
 # -- pacing

@@ -92,7 +92,6 @@ class Rack(LossRecovery):
     def path_changed(self) -> None:
         self._window.restart()
         self._measured = 0.0
-        self._probe.may_probe = True
 
     # -- SACKs -------------------------------------------------------------------------------------
 
