@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import trio
@@ -11,7 +12,7 @@ from trio.testing import MockClock
 
 from tests.support.association_pair import End, Pair, established_pair, pair_in_state
 from tests.support.fault_session import Session, StepWatcher
-from tests.support.rtc_fault_session import RtcSession
+from tests.support.rtc_fault_session import HERE, THERE, RtcSession
 from trio_sctp import (
     AssociationError,
     AssociationLost,
@@ -21,6 +22,7 @@ from trio_sctp import (
 )
 from trio_sctp._core.events import AssociationUp, CloseReason
 from trio_sctp._core.states import SETTING_UP, State
+from trio_sctp._webrtc.stun import Address
 from trio_sctp.testing import open_association_pair
 
 ALIVE = sorted(set(State) - {State.CLOSED}, key=str)
@@ -154,6 +156,34 @@ async def test_process_killed_at_every_packet(
         assert other is None or isinstance(other, AssociationLost | HandshakeFailed)
     session.check_complete()
     assert at > 10
+
+
+@pytest.mark.parametrize("victim, host", [("client", HERE), ("server", THERE)])
+async def test_process_of_a_webrtc_session_killed_at_datagrams(
+    victim: str, host: str, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While there is ICE only, during DTLS, SCTP's handshake, transfer or end: nobody waits for ever."""
+    at = sent = 0
+    while sent >= at:
+        at += 3
+        session = RtcSession(monkeypatch)
+        scope = session.client_scope if victim == "client" else session.server_scope
+        carry, sent = session.network.carry, 0
+
+        def counted(source: Address, *arguments: Any, **options: Any) -> None:
+            nonlocal sent
+            sent += source[0] == host
+            if sent == at:  # noqa: B023  # called before the next turn
+                session.network.conditions.loss = 1.0  # noqa: B023
+                scope.cancel()  # noqa: B023
+            carry(source, *arguments, **options)  # noqa: B023
+
+        monkeypatch.setattr(session.network, "carry", counted)
+        await session.run(within=60.0)
+        other = session.server_error if victim == "client" else session.client_error
+        assert other is None or isinstance(other, AssociationLost | HandshakeFailed)
+    session.check_complete()
+    assert at > 60
 
 
 async def run_with_jump(

@@ -14,7 +14,7 @@ from tests.support.fault_session import Session
 from tests.support.memory_sockets import MemoryNetwork
 from trio_sctp import Association, HandshakeFailed, open_rtc_endpoint
 
-__all__ = ["RtcSession"]
+__all__ = ["HERE", "THERE", "RtcSession"]
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 
