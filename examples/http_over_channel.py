@@ -50,8 +50,8 @@ class HttpConnection:
 async def serve_channel(folder: trio.Path, channel: trio_sctp.DataChannel) -> None:
     """Answer one request after the other, until the client closes the channel."""
     async with channel:
-        connection = HttpConnection(channel.as_stream(), client=False)
         try:
+            connection = HttpConnection(channel.as_stream(), client=False)
             while isinstance(request := await connection.next_event(), h11.Request):
                 async for _ in connection.body():
                     pass
@@ -59,14 +59,21 @@ async def serve_channel(folder: trio.Path, channel: trio_sctp.DataChannel) -> No
                 if connection.h11.our_state is not h11.DONE:
                     break
                 connection.h11.start_next_cycle()
-        except (h11.RemoteProtocolError, trio.BrokenResourceError) as error:
-            print(f"server: {channel.label}: {error}")
+        except (
+            trio_sctp.LocalProtocolError,  # the channel is not ordered and reliable
+            trio.BrokenResourceError,
+            h11.ProtocolError,
+            OSError,  # no path at all
+        ) as error:
+            print(f"server: {channel.label!r}: {error}")
 
 
 async def respond(connection: HttpConnection, folder: trio.Path, request: h11.Request) -> None:
     path = await (folder / request.target.decode().lstrip("/")).resolve()
-    if not path.is_relative_to(await folder.resolve()) or not await path.is_file():
-        head = h11.Response(status_code=404, headers=[("Content-Length", "0")])
+    is_there = path.is_relative_to(await folder.resolve()) and await path.is_file()
+    if request.method != b"GET" or not is_there:
+        status = 404 if request.method == b"GET" else 405
+        head = h11.Response(status_code=status, headers=[("Content-Length", "0")])
         await connection.send(head, h11.EndOfMessage())
         return
     size = str((await path.stat()).st_size)

@@ -34,10 +34,13 @@ def application(server: trio_sctp.RtcServer, html: str) -> Starlette:
         return HTMLResponse(html)
 
     async def offer(request: Request) -> Response:
-        if int(request.headers.get("content-length", 0)) > LONGEST_OFFER:
-            return JSONResponse({"error": "too long"}, status_code=413)
+        body = b""
+        async for piece in request.stream():
+            body += piece
+            if len(body) > LONGEST_OFFER:
+                return JSONResponse({"error": "too long"}, status_code=413)
         try:
-            description: Any = json.loads(await request.body())
+            description: Any = json.loads(body)
             peer = await server.answer(str(description["sdp"]))
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)

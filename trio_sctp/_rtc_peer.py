@@ -161,6 +161,8 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         self._association: Association | None = None
         self._entered = False
         self._over = False
+        self._finished = False
+        """It is over for itself, and not because its endpoint is."""
         self._connected = trio.Event()
         self._gathered = trio.Event()
         self._timer = trio.CancelScope()
@@ -244,7 +246,8 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
 
     def _check_can_signal(self, description: str = "") -> None:
         check_type("description", description, str)
-        if self._over:
+        # Where the endpoint is being cancelled, the program hears of that and of nothing else.
+        if self._finished:
             raise trio.ClosedResourceError(f"{self!r}")
 
     def _after_restart(self) -> None:
@@ -312,7 +315,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
 
     def _finish(self) -> None:
         if not self._over:
-            self._over = True
+            self._over = self._finished = True
             self._owner.on_settled(self)
             self._share.fail(lambda: trio.ClosedResourceError("this peer was closed"))
             self._connected.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import math
 import os
@@ -17,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 import trio_sctp
 from tests.support.commands import ROOT, Program, program, run_to_end
 from tests.support.signalling import connected, post_json
+from trio_sctp.testing import open_association_pair
 
 EXAMPLES = ROOT / "examples"
 
@@ -209,3 +212,31 @@ def test_no_example_is_forgotten(path: Path) -> None:
         assert path.stem in tested
         assert f"python examples/{path.name}" in path.read_text()
     assert f"`{path.name}`" in (ROOT / "docs" / "examples.md").read_text()
+
+
+async def test_http_over_channel_outlives_what_is_no_request(tmp_path: Path) -> None:
+    """Each had ended the whole server."""
+    (tmp_path / "file").write_bytes(b"content")
+    path = EXAMPLES / "http_over_channel.py"
+    spec = importlib.util.spec_from_file_location("http_over_channel", path)
+    assert spec is not None
+    assert spec.loader is not None
+    example: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    head = "Host: x\r\nConnection: close\r\n\r\n"
+    async with open_association_pair() as (client, server), trio.open_nursery() as nursery:
+        nursery.start_soon(example.handle, trio.Path(tmp_path), server)
+        async with client.open_channel(ordered=False) as channel:
+            with pytest.raises(trio.EndOfChannel):
+                await channel.receive()
+        for request, answer in (
+            (f"HEAD /file HTTP/1.1\r\n{head}", b"405"),
+            (f"GET /{'x' * 5000} HTTP/1.1\r\n{head}", b""),
+            ("nonsense\r\n\r\n", b""),
+            (f"GET /file HTTP/1.1\r\n{head}", b"content"),
+        ):
+            async with client.open_channel() as channel:
+                await channel.send(request)
+                said = b"".join([piece async for piece in channel if isinstance(piece, bytes)])
+                assert answer in said
+        nursery.cancel_scope.cancel()

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from tests.support.certificates import CLIENT, SERVER
 from tests.support.handlers import echo, wait_closed
@@ -294,6 +295,22 @@ async def test_nothing_is_signalled_to_a_peer_that_is_over() -> None:
         offering.add_candidate("candidate:1 1 udp 1 192.0.2.1 9 typ host")  # they trickle in late
         assert not caller._by_ufrag
         assert not called._by_ufrag
+
+
+async def test_a_cancelled_endpoint_says_so_and_nothing_else(autojump_clock: MockClock) -> None:
+    """Its peers end with it, a moment before the program that signals hears that it is cancelled."""
+    async with open_rtc_endpoint(host=HOST) as called:
+        with trio.move_on_after(1.0) as scope:
+            async with open_rtc_endpoint(host=HOST) as caller:
+                offering = await caller.offer()
+                answering = await called.answer(offering.local_description)
+                with trio.CancelScope(shield=True):  # as a thread does that asks somebody
+                    await trio.sleep(2.0)
+                offering.accept_answer(answering.local_description)
+                async with offering:
+                    raise AssertionError
+        assert scope.cancelled_caught
+        await answering.aclose()
 
 
 async def test_leaving_is_seen_at_once() -> None:
