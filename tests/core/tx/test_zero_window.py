@@ -229,3 +229,20 @@ def test_repeated_zero_windows_do_not_put_the_probe_off_for_ever() -> None:
             a.sack(1, a_rwnd=0, after=0.01)
             a.pull()
     assert a.queue.retransmitted_chunks == 2
+
+
+def test_a_window_that_has_opened_again_is_no_probes_any_more() -> None:
+    """RFC 9260 §6.1 A: T3-rtx runs for the RTO again, and means congestion again."""
+    a = Sender(cwnd=20 * PMDCS, rto_min=0.2, rto_initial=0.5)
+    a.send()
+    a.pull()
+    a.sack(1, a_rwnd=0, after=0.1)
+    a.send(count=3)
+    a.pull()
+    a.expire()
+    a.pull()
+    a.sack(2, a_rwnd=10**6, after=0.1)
+    assert a.pull() == [[3], [4]]
+    assert a.t3_in == pytest.approx(a.rto.rto)
+    a.expire()
+    assert a.queue.cwnd == PMDCS
