@@ -147,9 +147,10 @@ class SendQueue:
         They are those that have the turn one after the other, as long as none of them is the first
         or the last of its message.
         """
-        taken: list[tuple[OutgoingMessage, bytes]] = []
         interleaving, scheduler = self.interleaving, self.streams.scheduler
-        most = 1 if interleaving and not scheduler.is_alone else limit  # of one message
+        if interleaving and not scheduler.is_alone:
+            return self._middles_in_turn(size, limit)
+        taken: list[tuple[OutgoingMessage, bytes]] = []
         while limit > 0:
             self.start_packet()
             message = self._current
@@ -158,7 +159,7 @@ class SendQueue:
             if message is None or not message.offset:
                 break
             payload, begin = message.payload, message.offset
-            count = min((len(payload) - begin - 1) // size, limit, most)
+            count = min((len(payload) - begin - 1) // size, limit)
             if count <= 0:
                 break
             message.offset = end = begin + count * size
@@ -168,6 +169,26 @@ class SendQueue:
             offsets = range(begin, end, size)
             taken += [(message, payload[offset : offset + size]) for offset in offsets]
             limit -= count
+        return taken
+
+    def _middles_in_turn(self, size: int, limit: int) -> list[tuple[OutgoingMessage, bytes]]:
+        """`take_middles` where several streams take turns, one fragment each."""
+        taken: list[tuple[OutgoingMessage, bytes]] = []
+        scheduler, start_packet = self.streams.scheduler, self.start_packet
+        while len(taken) < limit:
+            start_packet()
+            stream = scheduler.next()
+            if stream is None:
+                break
+            message = stream.messages[0]
+            begin, payload = message.offset, message.payload
+            end = begin + size
+            if not begin or end >= len(payload):
+                break
+            message.offset = end
+            scheduler.sent(stream, I_DATA_HEADER_SIZE + size)
+            self._reduce_unsent(stream, size)
+            taken.append((message, payload[begin:end]))
         return taken
 
     def take_whole(
