@@ -207,7 +207,7 @@ class RtcEndpoint:
         certificate: Certificate,
         options: RtcOptions,
     ) -> None:
-        self.sockets = sockets
+        self._sockets = sockets
         self.certificate = certificate
         self._options = options
         self._nursery = nursery
@@ -225,12 +225,12 @@ class RtcEndpoint:
     @property
     def port(self) -> int:
         """The UDP port it is bound to."""
-        return self.sockets.port
+        return self._sockets.port
 
     @property
     def local_addresses(self) -> list[Address]:
         """Where it is bound."""
-        return self.sockets.addresses
+        return self._sockets.addresses
 
     def statistics(self) -> RtcStatistics:
         """A snapshot: how many there are now, and what was counted since it began."""
@@ -276,7 +276,7 @@ class RtcEndpoint:
         return await self._introduce(self._make_session(ice, None), trickle=trickle)
 
     def _make_ice(self, *, controlling: bool, lite: bool) -> Ice:
-        options, hosts, now = self._options, self.sockets.addresses, trio.current_time()
+        options, hosts, now = self._options, self._sockets.addresses, trio.current_time()
         if lite:
             return LiteIce(hosts, rng=options.rng, now=now, config=options.ice)
         return FullIce(
@@ -315,8 +315,8 @@ class RtcEndpoint:
         peer = RtcPeer(self, session, max_datagram_size=size)
         self._peers[peer] = None
         self._half_open.add(peer)
-        self._by_ufrag[peer.ufrags[-1]] = peer
-        self._nursery.start_soon(peer.run, name=f"ICE of {peer.ufrags[-1]}")
+        self._by_ufrag[peer._ufrags[-1]] = peer
+        self._nursery.start_soon(peer._run, name=f"ICE of {peer._ufrags[-1]}")
         try:
             if trickle:
                 await trio.lowlevel.checkpoint()
@@ -330,7 +330,7 @@ class RtcEndpoint:
 
     # -- what peers tell
 
-    def associate(self, peer: RtcPeer, transport: DtlsTransport) -> Association:
+    def _associate(self, peer: RtcPeer, transport: DtlsTransport) -> Association:
         """The association over a peer's DTLS; both ends of it will send INIT."""
         options, remote = self._options, peer._session.remote
         assert remote is not None
@@ -347,49 +347,49 @@ class RtcEndpoint:
             pads_probes=False,  # werift ends by a chunk that it does not know
         )
 
-    def on_settled(self, peer: RtcPeer) -> None:
+    def _on_settled(self, peer: RtcPeer) -> None:
         """It has an association, or will not have one."""
         self._half_open.discard(peer)
 
-    def on_over(self, peer: RtcPeer) -> None:
+    def _on_over(self, peer: RtcPeer) -> None:
         self._half_open.discard(peer)
         self._peers.pop(peer, None)
-        for ufrag in peer.ufrags:
+        for ufrag in peer._ufrags:
             self._by_ufrag.pop(ufrag, None)
-        for transaction in peer.transactions:
+        for transaction in peer._transactions:
             self._by_transaction.pop(transaction, None)
-        for path in peer.paths:
+        for path in peer._paths:
             if self._by_path.get(path) is peer:
                 del self._by_path[path]
 
-    def on_new_credentials(self, peer: RtcPeer) -> None:
+    def _on_new_credentials(self, peer: RtcPeer) -> None:
         """The old ones are still good for checks that are under way."""
         ufrag = peer._session.ice.credentials.ufrag
-        if ufrag not in peer.ufrags:
-            peer.ufrags.append(ufrag)
+        if ufrag not in peer._ufrags:
+            peer._ufrags.append(ufrag)
             self._by_ufrag[ufrag] = peer
-            if len(peer.ufrags) > _MAX_UFRAGS:
-                self._by_ufrag.pop(peer.ufrags.popleft(), None)
+            if len(peer._ufrags) > _MAX_UFRAGS:
+                self._by_ufrag.pop(peer._ufrags.popleft(), None)
 
-    def note_requests(self, peer: RtcPeer, datagrams: Sequence[IceDatagram]) -> None:
+    def _note_requests(self, peer: RtcPeer, datagrams: Sequence[IceDatagram]) -> None:
         """Whose the responses will be."""
         for data, _, _ in datagrams:
             if not (data[0] or data[1] & 0x10):  # a request: RFC 8489 §5
                 transaction = data[8:20]
                 self._by_transaction[transaction] = peer
-                peer.transactions.append(transaction)
-        while len(peer.transactions) > _MAX_TRANSACTIONS:
-            self._by_transaction.pop(peer.transactions.popleft(), None)
+                peer._transactions.append(transaction)
+        while len(peer._transactions) > _MAX_TRANSACTIONS:
+            self._by_transaction.pop(peer._transactions.popleft(), None)
 
     def _let_go(self) -> None:
         self._closed = True
         for peer in tuple(self._peers):
-            peer.cut_off()
+            peer._cut_off()
 
     # -- what arrives
 
     def _start(self) -> None:
-        for local, socket in self.sockets.by_address.items():
+        for local, socket in self._sockets.by_address.items():
             self._nursery.start_soon(self._receive, socket, local, name=f"receiver at {local}")
 
     @enable_ki_protection
@@ -401,7 +401,7 @@ class RtcEndpoint:
             for address, datagrams in batch:
                 answers += self._route(datagrams, (local, address[:2]), now)
             if answers:
-                await self.sockets.send(answers)
+                await self._sockets.send(answers)
 
     def _route(self, datagrams: list[bytes], path: Path, now: float) -> list[IceDatagram]:
         """Hand on datagrams from one sender; what to answer."""
@@ -416,7 +416,7 @@ class RtcEndpoint:
         if dtls:
             peer = self._by_path.get(path)
             if peer is not None:
-                answers += peer.receive_dtls(dtls, path, now)
+                answers += peer._receive_dtls(dtls, path, now)
             else:
                 self._statistics.datagrams_dropped += len(dtls)
         return answers
@@ -430,9 +430,9 @@ class RtcEndpoint:
         if peer is None:
             self._statistics.datagrams_dropped += 1
             return []
-        if peer.receive_stun(datagram, path, now) and peer.is_verified(path):
+        if peer._receive_stun(datagram, path, now) and peer._is_verified(path):
             self._claim(path, peer, now)
-        return peer.datagrams_to_send()
+        return peer._datagrams_to_send()
 
     def _claim(self, path: Path, peer: RtcPeer, now: float) -> None:
         """The peer is where the path says.
@@ -441,14 +441,14 @@ class RtcEndpoint:
         """
         owner = self._by_path.get(path)
         if owner is not None and owner is not peer:
-            if not owner.over and now - owner.paths.get(path, -math.inf) < _OWNED_FOR:
+            if not owner._over and now - owner._paths.get(path, -math.inf) < _OWNED_FOR:
                 return
-            owner.paths.pop(path, None)
+            owner._paths.pop(path, None)
         self._by_path[path] = peer
-        peer.paths.pop(path, None)
-        peer.paths[path] = now
-        if len(peer.paths) > _MAX_PATHS:
-            oldest = next(iter(peer.paths))
-            del peer.paths[oldest]
+        peer._paths.pop(path, None)
+        peer._paths[path] = now
+        if len(peer._paths) > _MAX_PATHS:
+            oldest = next(iter(peer._paths))
+            del peer._paths[oldest]
             if self._by_path.get(oldest) is peer:
                 del self._by_path[oldest]

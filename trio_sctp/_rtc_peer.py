@@ -51,14 +51,14 @@ _DTLS_CONFIG: Final = DtlsConfig(initial_rto=0.2, max_rto=3.0)  # ICE has shown 
 class PeerOwner(Protocol):
     """The endpoint, seen from its peers."""
 
-    sockets: RtcSockets
+    _sockets: RtcSockets
     certificate: Certificate
 
-    def associate(self, peer: RtcPeer, transport: DtlsTransport) -> Association: ...
-    def on_settled(self, peer: RtcPeer) -> None: ...
-    def on_over(self, peer: RtcPeer) -> None: ...
-    def on_new_credentials(self, peer: RtcPeer) -> None: ...
-    def note_requests(self, peer: RtcPeer, datagrams: Sequence[IceDatagram]) -> None: ...
+    def _associate(self, peer: RtcPeer, transport: DtlsTransport) -> Association: ...
+    def _on_settled(self, peer: RtcPeer) -> None: ...
+    def _on_over(self, peer: RtcPeer) -> None: ...
+    def _on_new_credentials(self, peer: RtcPeer) -> None: ...
+    def _note_requests(self, peer: RtcPeer, datagrams: Sequence[IceDatagram]) -> None: ...
 
 
 @final
@@ -154,7 +154,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         self._owner = owner
         self._session = session
         self._ice: Ice = session.ice
-        self._share = PeerShare(session.ice, owner.sockets, max_datagram_size)
+        self._share = PeerShare(session.ice, owner._sockets, max_datagram_size)
         self._dtls: DtlsAssociation | None = None
         self._transport: DtlsTransport | None = None
         self._manager: AssociationManager | None = None
@@ -170,9 +170,9 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         self._announce, self.local_candidates = trio.open_memory_channel[str](math.inf)
         """Our candidates as they become known, for signalling that trickles: texts as in a browser's
         ``RTCIceCandidate.candidate``.  The channel ends with the last one."""
-        self.paths: dict[Path, float] = {}  # when each was last heard on
-        self.transactions: deque[bytes] = deque()
-        self.ufrags: deque[str] = deque([session.ice.credentials.ufrag])
+        self._paths: dict[Path, float] = {}  # when each was last heard on
+        self._transactions: deque[bytes] = deque()
+        self._ufrags: deque[str] = deque([session.ice.credentials.ufrag])
         self._settle(trio.current_time())
 
     def __repr__(self) -> str:
@@ -251,7 +251,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
             raise trio.ClosedResourceError(f"{self!r}")
 
     def _after_restart(self) -> None:
-        self._owner.on_new_credentials(self)
+        self._owner._on_new_credentials(self)
         self._settle(trio.current_time())
 
     # -- entering and leaving
@@ -263,13 +263,13 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         self._entered = True
         try:
             self._transport = await self._secure()
-            association = self._owner.associate(self, self._transport)
+            association = self._owner._associate(self, self._transport)
             self._manager = AssociationManager(association, connect=True, inits=self._session.inits)
             self._association = await self._manager.__aenter__()
         except BaseException:
             self._finish()
             raise
-        self._owner.on_settled(self)
+        self._owner._on_settled(self)
         return association
 
     async def _secure(self) -> DtlsTransport:
@@ -316,7 +316,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
     def _finish(self) -> None:
         if not self._over:
             self._over = self._finished = True
-            self._owner.on_settled(self)
+            self._owner._on_settled(self)
             self._share.fail(lambda: trio.ClosedResourceError("this peer was closed"))
             self._connected.set()
             self._end_gathering()
@@ -325,18 +325,19 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
     # -- what the endpoint hands in
 
     @property
-    def over(self) -> bool:
+    def _is_over(self) -> bool:
+        """As the attribute, which mypy believes to be the same after an await."""
         return self._over
 
-    def is_verified(self, path: Path) -> bool:
+    def _is_verified(self, path: Path) -> bool:
         return self._ice.is_verified(path)
 
-    def receive_stun(self, datagram: bytes, path: Path, now: float) -> bool:
+    def _receive_stun(self, datagram: bytes, path: Path, now: float) -> bool:
         authentic = self._ice.receive(datagram, path, now)
         self._settle(now)
         return authentic
 
-    def receive_dtls(self, datagrams: list[bytes], path: Path, now: float) -> list[IceDatagram]:
+    def _receive_dtls(self, datagrams: list[bytes], path: Path, now: float) -> list[IceDatagram]:
         """Datagrams from where the peer has proven to be; what to answer if it is over."""
         if not self._over:
             self._share.deliver(datagrams)
@@ -345,20 +346,20 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
             return [IceDatagram(data, *path) for data in self._dtls.datagrams_to_send()]
         return []
 
-    def datagrams_to_send(self) -> list[IceDatagram]:
+    def _datagrams_to_send(self) -> list[IceDatagram]:
         """What ICE has to say."""
         datagrams = self._ice.datagrams_to_send()
         if datagrams and not self._ice.lite:
-            self._owner.note_requests(self, datagrams)
+            self._owner._note_requests(self, datagrams)
         return datagrams
 
     @enable_ki_protection
-    async def run(self) -> None:
+    async def _run(self) -> None:
         """ICE's timer, from the beginning to some seconds after the end."""
         try:
             while not self._over:
-                await self._owner.sockets.send(self.datagrams_to_send())
-                if self.over:
+                await self._owner._sockets.send(self._datagrams_to_send())
+                if self._is_over:
                     break  # closed meanwhile: nobody will wake it
                 with trio.CancelScope(deadline=self._ice.next_timeout()) as self._timer:
                     await trio.sleep_forever()
@@ -372,15 +373,15 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         finally:
             # Cancelled with the endpoint: whoever has entered the peer may still say good-bye.
             if self._over or not self._entered:
-                self.cut_off()
+                self._cut_off()
 
-    def cut_off(self) -> None:
+    def _cut_off(self) -> None:
         """The endpoint has no more to do with it."""
         self._over = True
         self._share.fail(lambda: trio.ClosedResourceError("the endpoint was closed"))
         self._connected.set()
         self._end_gathering()
-        self._owner.on_over(self)
+        self._owner._on_over(self)
 
     def _settle(self, now: float) -> None:
         """The agent was given something: see what came of it."""

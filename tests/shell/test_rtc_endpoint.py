@@ -339,7 +339,7 @@ async def test_a_peer_that_vanishes(lite: bool) -> None:
                 while offering._selected is None or answering._selected is None:
                     await trio.sleep(0.01)
                 for endpoint in full, other:
-                    for socket in endpoint.sockets.by_address.values():
+                    for socket in endpoint._sockets.by_address.values():
                         silence(socket)
                 async with association.open_channel() as channel:
                     await channel.receive()

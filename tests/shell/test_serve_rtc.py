@@ -239,7 +239,7 @@ async def test_floods_leave_no_state_and_are_not_amplified() -> None:
         server = await start(nursery)
         async with open_rtc_endpoint(host=HOST) as endpoint:
             offering, answering = await introduce(endpoint, server)
-            ufrag = answering.ufrags[0]
+            ufrag = answering._ufrags[0]
 
             def request(name: str) -> bytes:
                 attributes = [
@@ -297,7 +297,7 @@ async def test_replayed_checks_and_datagrams_in_a_peers_name() -> None:
     async with trio.open_nursery() as nursery:
         server = await start(nursery)
         async with open_rtc_endpoint(host=HOST) as endpoint:
-            ours = next(iter(endpoint.sockets.by_address.values()))
+            ours = next(iter(endpoint._sockets.by_address.values()))
             overheard: list[bytes] = []
             send = ours.send_to
 
