@@ -44,12 +44,15 @@ class Message(NamedTuple):
 
     stream_id: int
     ppid: int
+    """The payload protocol identifier: what the sender says that the payload is."""
     payload: bytes
     unordered: bool = False
     sequence_number: int = 0
     """The stream sequence number (SSN), or the MID where messages are interleaved."""
     first_tsn: int = 0
+    """TSN of its first DATA chunk, as on the wire."""
     last_tsn: int = 0
+    """TSN of its last one: less than the first where the numbers began again with 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class AssociationStatistics:
     """
 
     state: str
+    """In the words of RFC 9260 §4: ``ESTABLISHED`` and so on."""
     peer_rwnd: int
     """The peer's receiver window as we believe it to be (sstat_rwnd, receiverWindow)."""
     a_rwnd: int
@@ -54,6 +55,7 @@ class AssociationStatistics:
     unsent_bytes: int
     """User data that waits to be sent for the first time."""
     flight_size: int
+    """What is on its way and counts against ``cwnd``, headers of chunks included."""
     outbound_streams: int
     """sstat_outstrms."""
     inbound_streams: int
@@ -61,9 +63,11 @@ class AssociationStatistics:
     cwnd: int
     """spinfo_cwnd, congestionWindow."""
     ssthresh: int
+    """The slow-start threshold (RFC 9260 §7.2)."""
     srtt: float | None
-    """spinfo_srtt, smoothedRoundTripTime."""
+    """spinfo_srtt, smoothedRoundTripTime; None before the first measurement."""
     rttvar: float | None
+    """How much round trips vary (RFC 9260 §6.3.1); None as well."""
     rto: float
     """spinfo_rto."""
     path_mtu: int
@@ -79,10 +83,13 @@ class AssociationStatistics:
     error_count: int
     """Consecutive retransmissions and heartbeats without an answer (RFC 9260 §8.1)."""
     retransmitted_chunks: int
+    """Sent again, one that was sent three times counts twice."""
     duplicate_tsns: int
+    """DATA chunks that came although they had come before."""
     packets_sent: int
     packets_received: int
     bytes_sent: int
+    """SCTP packets with their headers, and nothing below them."""
     bytes_received: int
     messages_sent: int
     messages_received: int
@@ -93,6 +100,7 @@ class AssociationStatistics:
     heartbeats_sent: int
     heartbeats_acknowledged: int
     dropped: dict[str, int]
+    """Packets and chunks that were ignored, by reason."""
 
     @classmethod
     def of(cls, a: StateMachine) -> AssociationStatistics:
@@ -157,10 +165,13 @@ class EndpointStatistics:
     """A snapshot of what one port with many associations has seen."""
 
     associations: int
+    """Those there are now."""
     packets_received: int
     """All that arrived at the port, those of its associations included."""
     packets_sent: int
     """Answers of the port itself: INIT ACK, and to packets of no association (RFC 9260 §8.4).  What an
     association sends is in its own statistics."""
     out_of_the_blue: int
+    """Packets of no association (RFC 9260 §8.4)."""
     dropped: dict[str, int]
+    """What was ignored, by reason."""
