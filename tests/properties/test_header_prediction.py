@@ -19,6 +19,7 @@ from tests.support.emulated_pair import EmulatedEnd, EmulatedPair
 from trio_sctp._core import receive
 from trio_sctp._core.config import Config
 from trio_sctp._core.header_prediction import receive_expected
+from trio_sctp._core.rx.data_receiver import DataReceiver
 from trio_sctp._core.send_options import SendOptions
 from trio_sctp._core.state_machine import StateMachine
 from trio_sctp._core.tx.transmission import Transmission
@@ -144,8 +145,12 @@ def general(conditions: LinkConditions, config: Config, seed: int) -> list[Any]:
     def not_alone(self: Transmission, room: int, now: float) -> bytes:
         return b""
 
+    def not_taken(self: DataReceiver, packet: bytes) -> bool:
+        return False
+
     with (
         patch.object(receive, "receive_expected", not_expected),
+        patch.object(DataReceiver, "receive_alone", not_taken),
         patch.object(Transmission, "only_chunk", not_alone),
     ):
         return Exchange(conditions, config, seed).run()

@@ -100,7 +100,7 @@ def receive_packets(a: StateMachine, packets: Iterable[bytes], now: float) -> No
             and (
                 receive_expected(a, packet, now)
                 if size > COMMON_HEADER_SIZE and packet[COMMON_HEADER_SIZE] == Sack.type
-                else a.tcb.data_receiver.receive_middle(packet)
+                else a.tcb.data_receiver.receive_alone(packet)
             )
         ):
             _receive_chunks(a, a.own_header, decode_chunks(packet), now)

@@ -39,7 +39,7 @@ __all__ = ["DataReceiver"]
 _SACK_HEADER_SIZE = 16
 _FLAGS_AT = COMMON_HEADER_SIZE + 1
 _TSN_AT = COMMON_HEADER_SIZE + 4
-_SHORTEST_MIDDLE = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
+_SHORTEST = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
 _unpack_tsn = Struct(">I").unpack_from
 _MAX_ERRORS = 16  # reports of invalid streams that wait
 
@@ -134,20 +134,22 @@ class DataReceiver:
         problem = queue.add(chunk, tsn)
         return None if problem is None else _violation(problem)
 
-    def receive_middle(self, packet: bytes) -> bool:
-        """Take a packet that only carries on in the middle of a message, with the next new TSN.
+    def receive_alone(self, packet: bytes) -> bool:
+        """Take a packet of nothing but the middle of a message or a whole one, with the next new TSN.
 
-        Most packets of a long message are such, also while something before them is missing.  They
-        say nothing else, so they need not become chunks first.  False if this is another one, to be
-        treated as any packet.
+        Most packets are such, those of a long message also while something before them is missing.
+        They say nothing else, so they need not become chunks first.  False if this is another one, to
+        be treated as any packet.
         """
+        if len(packet) < _SHORTEST:
+            return False
+        if fragment := packet[_FLAGS_AT] & WHOLE:
+            return fragment == WHOLE and self.receive_whole(packet, COMMON_HEADER_SIZE)
         tracker, queue = self._tracker, self._queue
         above = tracker.above
         tsn = tracker.cumulative_tsn_ack + 1 + len(above)
         if (
-            len(packet) < _SHORTEST_MIDDLE
-            or packet[_FLAGS_AT] & WHOLE
-            or _unpack_tsn(packet, _TSN_AT)[0] != tsn & MASK32
+            _unpack_tsn(packet, _TSN_AT)[0] != tsn & MASK32
             or len(above) >= MAX_TSNS_AHEAD
             or queue.charge >= self._config.a_rwnd
             or not queue.add_middle(packet, tsn)
