@@ -41,13 +41,16 @@ class IceConfig:
     max_transmissions: int = 18
     """Rc (RFC 8489 §6.2.1): they take as long as 7 do there."""
     gathering_transmissions: int = 5
+    """How often a STUN server is asked from each address, at most."""
     gathering_timeout: float = 5.0
     """How long STUN servers have to answer: a description that does not trickle waits for those that
     do not."""
     nomination_delay: float = 0.25
     """How long a controlling agent waits for a better pair than the ones that work."""
     consent_interval: float = 5.0
+    """Between two checks of the pair in use; each time it is 0.8 to 1.2 times that (RFC 7675 §5.1)."""
     consent_timeout: float = 30.0
+    """How long the peer may be silent on the pair in use: after that nothing is sent there."""
     connect_timeout: float = 39.5
     """Not before this has ICE failed for want of a pair (RFC 8863 §4)."""
 
