@@ -69,16 +69,16 @@ class DtlsTransport(DatagramTransport):
     __slots__ = (
         "_can_send_nowait",
         "_closed",
+        "_dtls",
         "_pending",
         "_transport",
         "_why_over",
-        "dtls",
         "peer_certificate",
     )
 
     def __init__(self, transport: DatagramTransport, dtls: DtlsAssociation) -> None:
         self._transport = transport
-        self.dtls = dtls
+        self._dtls = dtls
         below = type(transport).send_batch_nowait
         self._can_send_nowait = below is not DatagramTransport.send_batch_nowait
         self._closed = False
@@ -92,7 +92,7 @@ class DtlsTransport(DatagramTransport):
 
     @property
     def max_datagram_size(self) -> int:
-        room = self._transport.max_datagram_size - self.dtls.record_overhead
+        room = self._transport.max_datagram_size - self._dtls.record_overhead
         return min(room, MAX_PLAINTEXT)
 
     @property
@@ -101,7 +101,7 @@ class DtlsTransport(DatagramTransport):
 
     @property
     def datagram_overhead(self) -> int:
-        return self._transport.datagram_overhead + self.dtls.record_overhead
+        return self._transport.datagram_overhead + self._dtls.record_overhead
 
     @property
     def protects_integrity(self) -> bool:
@@ -117,15 +117,15 @@ class DtlsTransport(DatagramTransport):
         """The SHA-256 fingerprint of `peer_certificate`."""
         return None if self.peer_certificate is None else Fingerprint.of(self.peer_certificate)
 
-    async def handshake(self) -> None:
+    async def _handshake(self) -> None:
         """Wait until the peer has proven who it is.
 
         Raises `CertificateRejected` if it is somebody else and `HandshakeFailed` for all other ways
         in which there will be no association.  To be called once, before anything else.
         """
         await checkpoint()
-        if self.dtls.client:
-            self.dtls.start(now=trio.current_time())
+        if self._dtls.client:
+            self._dtls.start(now=trio.current_time())
         try:
             while not self._is_settled():
                 await self._flush()
@@ -145,36 +145,36 @@ class DtlsTransport(DatagramTransport):
 
     def _is_settled(self) -> bool:
         """Whether the handshake is over, one way or the other."""
-        while (event := self.dtls.next_event()) is not None:
+        while (event := self._dtls.next_event()) is not None:
             if isinstance(event, DtlsEstablished):
-                self.peer_certificate = self.dtls.peer_certificate
+                self.peer_certificate = self._dtls.peer_certificate
             else:
                 self._why_over = event
         return self.peer_certificate is not None or self._why_over is not None
 
     async def _one_input(self) -> None:
         """A batch of datagrams, or the time-out."""
-        with trio.move_on_at(self.dtls.next_timeout()):
+        with trio.move_on_at(self._dtls.next_timeout()):
             batch = await self._transport.receive_batch()
-            self.dtls.receive_datagrams(batch, now=trio.current_time())
+            self._dtls.receive_datagrams(batch, now=trio.current_time())
             return
-        self.dtls.handle_timeout(now=trio.current_time())
+        self._dtls.handle_timeout(now=trio.current_time())
 
     async def _flush(self) -> None:
-        if datagrams := self.dtls.datagrams_to_send():
+        if datagrams := self._dtls.datagrams_to_send():
             await self._transport.send_batch(datagrams)
 
     async def send_batch(self, datagrams: Sequence[bytes]) -> None:
         await checkpoint_if_cancelled()
         self._check_usable()
-        await self._transport.send_batch(self.dtls.protect(datagrams, now=trio.current_time()))
+        await self._transport.send_batch(self._dtls.protect(datagrams, now=trio.current_time()))
 
     def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
-        if self._closed or self.dtls.closed:
+        if self._closed or self._dtls.closed:
             self._check_usable()
         if not self._can_send_nowait:
             return 0
-        records = self.dtls.protect(datagrams, now=trio.current_time())
+        records = self._dtls.protect(datagrams, now=trio.current_time())
         unsent = len(records) - self._transport.send_batch_nowait(records)
         # What finds no room is protected once more when it is its turn: no record number counts twice.
         return len(datagrams) - unsent if unsent < len(datagrams) else 0
@@ -182,12 +182,12 @@ class DtlsTransport(DatagramTransport):
     async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
         await checkpoint_if_cancelled()
         self._check_usable()
-        records = self.dtls.protect(datagrams, now=trio.current_time())
+        records = self._dtls.protect(datagrams, now=trio.current_time())
         await self._transport.send_fragmented(records)
 
     def deliver_to(self, take: Callable[[list[bytes]], None]) -> None:
         def read_at_once(datagrams: list[bytes]) -> list[bytes]:
-            taken, packets = self.dtls.take_packets(datagrams)
+            taken, packets = self._dtls.take_packets(datagrams)
             if packets:
                 take(packets)
             return datagrams[taken:] if taken < len(datagrams) else []
@@ -196,7 +196,7 @@ class DtlsTransport(DatagramTransport):
             self._transport.read_at_once = read_at_once
 
     async def receive_batch(self) -> list[bytes]:
-        dtls = self.dtls
+        dtls = self._dtls
         if self._pending:
             await checkpoint()
             batch = list(self._pending)
@@ -223,7 +223,7 @@ class DtlsTransport(DatagramTransport):
     def _check_usable(self, *, receiving: bool = False) -> None:
         if self._closed:
             raise trio.ClosedResourceError(f"{self!r} was closed")
-        if self.dtls.closed:
+        if self._dtls.closed:
             self._is_settled()
             assert self._why_over is not None
             if receiving and self._why_over.reason is DtlsCloseReason.PEER_CLOSE:
@@ -234,7 +234,7 @@ class DtlsTransport(DatagramTransport):
         """Tell the peer by close_notify, once, and close the transport below."""
         self._closed = True
         self._pending.clear()
-        self.dtls.close(now=trio.current_time())
+        self._dtls.close(now=trio.current_time())
         try:
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError, OSError):
                 await self._flush()
@@ -297,7 +297,7 @@ async def open_dtls(
 async def finish_handshake(transport: DtlsTransport) -> None:
     """Do the handshake, and close the transport if that does not succeed."""
     try:
-        await transport.handshake()
+        await transport._handshake()
     except BaseException:
         await give_up(transport)
         raise

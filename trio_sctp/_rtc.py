@@ -336,7 +336,7 @@ class RtcEndpoint:
         assert remote is not None
         return make_association(
             transport,
-            client=transport.dtls.client,
+            client=transport._dtls.client,
             config=options.config.replace(remote_port=remote.sctp_port),
             data_channels=options.data_channels,
             plain_messages=options.plain_messages,
