@@ -280,3 +280,19 @@ async def test_a_key_log_only_where_the_user_asks_for_it(
         assert len(set(lines)) == 1  # both ends are in this process
         assert lines[0].startswith("CLIENT_RANDOM ")
         nursery.cancel_scope.cancel()
+
+
+async def test_a_key_log_that_cannot_be_written_is_no_reason_to_fail(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Tracebacks came from the depths of OpenSSL's binding."""
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "nowhere" / "keys"))
+    async with trio.open_nursery() as nursery:
+        endpoint = await start(nursery)
+        await ask(endpoint.port, "secret")
+        nursery.cancel_scope.cancel()
+    assert "SSLKEYLOGFILE: [Errno 2]" in caplog.text
+    assert capfd.readouterr().err == ""
