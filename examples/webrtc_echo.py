@@ -53,8 +53,8 @@ async def echo_channel(peer: str, channel: trio_sctp.DataChannel) -> None:
         async with channel:
             async for message in channel:
                 await channel.send(message)
-    except trio.BrokenResourceError:
-        pass  # the channel, or the peer, is gone
+    except (trio.BrokenResourceError, trio_sctp.LocalProtocolError):
+        pass  # the channel, or the peer, is gone, or takes no messages as long as it sends
 
 
 async def echo(association: trio_sctp.Association) -> None:

@@ -100,6 +100,18 @@ async def test_webrtc_echo() -> None:
             assert (await server.line()).endswith(": connected")
             assert (await server.line()).endswith(": channel 'first'")
         assert "error" in await post_json(url + "/offer", {"type": "offer", "sdp": "nonsense"})
+        config = trio_sctp.Config(max_message_size=1000)
+        async with (
+            connected(url + "/offer", config=config) as association,
+            association.open_channel() as other,
+            association.open_channel() as channel,
+        ):
+            await channel.send("longer than what may come back" * 100)
+            with pytest.raises(trio.EndOfChannel):
+                await channel.receive()
+            await other.send("this one goes on")
+            assert await other.receive() == "this one goes on"
+            assert "channel" in [await server.line() for _ in range(3)][-1]
 
 
 @pytest.mark.parametrize("name", ["webrtc_echo.py", "webrtc_workers.py"])

@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import trio
 
@@ -45,9 +45,9 @@ async def post_json(url: str, document: dict[str, str]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Association]:
+async def connected(url: str, **options: Any) -> AsyncIterator[Association]:
     """Connect to a server that takes ``POST URL`` with a description as JSON."""
-    async with open_rtc_endpoint() as endpoint:
+    async with open_rtc_endpoint(**options) as endpoint:
         peer = await endpoint.offer()
         answer = await post_json(url, {"type": "offer", "sdp": peer.local_description})
         assert answer["type"] == "answer"
