@@ -1,17 +1,14 @@
 """A WebRTC endpoint: any number of peers on one UDP port, by offer and answer.
 
 `open_rtc_endpoint` binds the sockets and runs the tasks that all peers share: one for each socket,
-which hands on what arrives, and a timer for each peer.  Who a datagram is for, its first byte and what
-follows tell (RFC 9443): a STUN request names the peer's session, a response the request that it answers,
-and DTLS comes from an address where a peer has shown to be.  All else is dropped, unanswered.
+which hands on what arrives, and a timer for each peer.  Who a datagram is for, `_rtc_routes` knows.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Final, NoReturn, final
 
@@ -26,15 +23,15 @@ from ._core.arguments import check_integer
 from ._core.config import Config
 from ._dtls_transport import DtlsTransport
 from ._open_association import DEFAULT_SHUTDOWN_TIMEOUT, ENTROPY, make_association, make_init
-from ._rtc_ice import FullIce, Ice, LiteIce, Path
+from ._rtc_ice import FullIce, Ice, LiteIce
 from ._rtc_peer import RtcPeer
+from ._rtc_routes import RtcRoutes
 from ._rtc_session import DtlsRole, RtcSession
 from ._rtc_sockets import RtcSockets, resolve_servers
 from ._udp_batches import MAX_UDP_PAYLOAD
 from ._udp_fragmentation import IPV4_OVERHEAD
 from ._udp_socket import UDPSocket
 from ._webrtc.certificate import Certificate
-from ._webrtc.ice_check import peek_local_ufrag
 from ._webrtc.ice_common import IceConfig, IceDatagram
 from ._webrtc.sdp_common import SdpType
 from ._webrtc.sdp_lines import SdpError
@@ -66,11 +63,6 @@ DEFAULT_MAX_DATAGRAM_SIZE: Final = 1500 - IPV4_OVERHEAD
 """What Ethernet carries.  Stacks there are read DTLS into buffers of fixed size, the smallest (aiortc)
 1500 bytes, Chromium 2048: a longer packet reaches SCTP in pieces, each in the place of a later one."""
 _LEAST_DATAGRAM_SIZE: Final = 1200  # DTLS handshakes take as much
-_OWNED_FOR: Final = 15.0
-"""Seconds since an address was last heard of for which nobody else can claim it."""
-_MAX_PATHS: Final = 64
-_MAX_TRANSACTIONS: Final = 256
-_MAX_UFRAGS: Final = 2
 
 
 class TooManyPeersError(RuntimeError):
@@ -213,10 +205,7 @@ class RtcEndpoint:
         self._nursery = nursery
         self._peers: dict[RtcPeer, None] = {}
         self._half_open: set[RtcPeer] = set()
-        self._by_ufrag: dict[str, RtcPeer] = {}
-        self._by_path: dict[Path, RtcPeer] = {}
-        self._by_transaction: dict[bytes, RtcPeer] = {}
-        self._statistics = RtcStatistics()
+        self._routes = RtcRoutes()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -234,8 +223,11 @@ class RtcEndpoint:
 
     def statistics(self) -> RtcStatistics:
         """A snapshot: how many there are now, and what was counted since it began."""
-        peers, half_open = len(self._peers), len(self._half_open)
-        return replace(self._statistics, peers=peers, half_open=half_open)
+        return RtcStatistics(
+            peers=len(self._peers),
+            half_open=len(self._half_open),
+            datagrams_dropped=self._routes.dropped,
+        )
 
     # -- peers
 
@@ -261,7 +253,7 @@ class RtcEndpoint:
     def _check_is_of_another(self, remote: RemoteDescription) -> None:
         # A port cannot have DTLS with itself: both ends would be at the same address.
         if (
-            remote.credentials.ufrag in self._by_ufrag
+            remote.credentials.ufrag in self._routes.by_ufrag
             and self.certificate.fingerprint() in remote.fingerprints
         ):
             raise SdpError("this endpoint's own offer: it takes another endpoint to answer it")
@@ -315,7 +307,7 @@ class RtcEndpoint:
         peer = RtcPeer(self, session, max_datagram_size=size)
         self._peers[peer] = None
         self._half_open.add(peer)
-        self._by_ufrag[peer._ufrags[-1]] = peer
+        self._routes.note_credentials(peer)
         self._nursery.start_soon(peer._run, name=f"ICE of {peer._ufrags[-1]}")
         try:
             if trickle:
@@ -354,32 +346,7 @@ class RtcEndpoint:
     def _on_over(self, peer: RtcPeer) -> None:
         self._half_open.discard(peer)
         self._peers.pop(peer, None)
-        for ufrag in peer._ufrags:
-            self._by_ufrag.pop(ufrag, None)
-        for transaction in peer._transactions:
-            self._by_transaction.pop(transaction, None)
-        for path in peer._paths:
-            if self._by_path.get(path) is peer:
-                del self._by_path[path]
-
-    def _on_new_credentials(self, peer: RtcPeer) -> None:
-        """The old ones are still good for checks that are under way."""
-        ufrag = peer._session.ice.credentials.ufrag
-        if ufrag not in peer._ufrags:
-            peer._ufrags.append(ufrag)
-            self._by_ufrag[ufrag] = peer
-            if len(peer._ufrags) > _MAX_UFRAGS:
-                self._by_ufrag.pop(peer._ufrags.popleft(), None)
-
-    def _note_requests(self, peer: RtcPeer, datagrams: Sequence[IceDatagram]) -> None:
-        """Whose the responses will be."""
-        for data, _, _ in datagrams:
-            if not (data[0] or data[1] & 0x10):  # a request: RFC 8489 §5
-                transaction = data[8:20]
-                self._by_transaction[transaction] = peer
-                peer._transactions.append(transaction)
-        while len(peer._transactions) > _MAX_TRANSACTIONS:
-            self._by_transaction.pop(peer._transactions.popleft(), None)
+        self._routes.forget(peer)
 
     def _let_go(self) -> None:
         self._closed = True
@@ -399,56 +366,6 @@ class RtcEndpoint:
             now = trio.current_time()
             answers: list[IceDatagram] = []
             for address, datagrams in batch:
-                answers += self._route(datagrams, (local, address[:2]), now)
+                answers += self._routes.route(datagrams, (local, address[:2]), now)
             if answers:
                 await self._sockets.send(answers)
-
-    def _route(self, datagrams: list[bytes], path: Path, now: float) -> list[IceDatagram]:
-        """Hand on datagrams from one sender; what to answer."""
-        dtls = datagrams
-        if len(datagrams) > 1 or not 20 <= datagrams[0][0] < 64:  # RFC 9443 §2
-            dtls = [datagram for datagram in datagrams if 20 <= datagram[0] < 64]
-        answers: list[IceDatagram] = []
-        if len(dtls) < len(datagrams):
-            for datagram in datagrams:
-                if datagram[0] < 4:
-                    answers += self._route_stun(datagram, path, now)
-        if dtls:
-            peer = self._by_path.get(path)
-            if peer is not None:
-                answers += peer._receive_dtls(dtls, path, now)
-            else:
-                self._statistics.datagrams_dropped += len(dtls)
-        return answers
-
-    def _route_stun(self, datagram: bytes, path: Path, now: float) -> list[IceDatagram]:
-        ufrag = peek_local_ufrag(datagram)
-        if ufrag is not None:
-            peer = self._by_ufrag.get(ufrag)
-        else:
-            peer = self._by_transaction.get(datagram[8:20])
-        if peer is None:
-            self._statistics.datagrams_dropped += 1
-            return []
-        if peer._receive_stun(datagram, path, now) and peer._is_verified(path):
-            self._claim(path, peer, now)
-        return peer._datagrams_to_send()
-
-    def _claim(self, path: Path, peer: RtcPeer, now: float) -> None:
-        """The peer is where the path says.
-
-        Requests can be sent in another's name: whoever was there and is still heard of stays.
-        """
-        owner = self._by_path.get(path)
-        if owner is not None and owner is not peer:
-            if not owner._over and now - owner._paths.get(path, -math.inf) < _OWNED_FOR:
-                return
-            owner._paths.pop(path, None)
-        self._by_path[path] = peer
-        peer._paths.pop(path, None)
-        peer._paths[path] = now
-        if len(peer._paths) > _MAX_PATHS:
-            oldest = next(iter(peer._paths))
-            del peer._paths[oldest]
-            if self._by_path.get(oldest) is peer:
-                del self._by_path[oldest]

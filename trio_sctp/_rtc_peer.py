@@ -25,6 +25,7 @@ from ._key_log import key_log_from_environment
 from ._mailbox import Mailbox
 from ._open_association import AssociationManager
 from ._rtc_ice import Ice, Path
+from ._rtc_routes import RtcRoutes
 from ._rtc_session import RtcSession
 from ._rtc_sockets import RtcSockets, to_socket_address
 from ._udp_address import Address as SocketAddress
@@ -52,13 +53,12 @@ class PeerOwner(Protocol):
     """The endpoint, seen from its peers."""
 
     _sockets: RtcSockets
+    _routes: RtcRoutes
     certificate: Certificate
 
     def _associate(self, peer: RtcPeer, transport: DtlsTransport) -> Association: ...
     def _on_settled(self, peer: RtcPeer) -> None: ...
     def _on_over(self, peer: RtcPeer) -> None: ...
-    def _on_new_credentials(self, peer: RtcPeer) -> None: ...
-    def _note_requests(self, peer: RtcPeer, datagrams: Sequence[IceDatagram]) -> None: ...
 
 
 @final
@@ -172,7 +172,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         ``RTCIceCandidate.candidate``.  The channel ends with the last one."""
         self._paths: dict[Path, float] = {}  # when each was last heard on
         self._transactions: deque[bytes] = deque()
-        self._ufrags: deque[str] = deque([session.ice.credentials.ufrag])
+        self._ufrags: deque[str] = deque()
         self._settle(trio.current_time())
 
     def __repr__(self) -> str:
@@ -251,7 +251,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
             raise trio.ClosedResourceError(f"{self!r}")
 
     def _after_restart(self) -> None:
-        self._owner._on_new_credentials(self)
+        self._owner._routes.note_credentials(self)
         self._settle(trio.current_time())
 
     # -- entering and leaving
@@ -350,7 +350,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         """What ICE has to say."""
         datagrams = self._ice.datagrams_to_send()
         if datagrams and not self._ice.lite:
-            self._owner._note_requests(self, datagrams)
+            self._owner._routes.note_requests(self, datagrams)
         return datagrams
 
     @enable_ki_protection

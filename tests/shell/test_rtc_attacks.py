@@ -141,9 +141,9 @@ class Attacker:
 def bounded_state(endpoint: RtcEndpoint) -> bool:
     return (
         endpoint.statistics().peers <= 1
-        and len(endpoint._by_path) <= 64
-        and len(endpoint._by_ufrag) <= 2
-        and len(endpoint._by_transaction) <= 256
+        and len(endpoint._routes.by_path) <= 64
+        and len(endpoint._routes.by_ufrag) <= 2
+        and len(endpoint._routes.by_transaction) <= 256
     )
 
 

@@ -293,8 +293,8 @@ async def test_nothing_is_signalled_to_a_peer_that_is_over() -> None:
             with pytest.raises(trio.ClosedResourceError, match="over"):
                 signal()
         offering.add_candidate("candidate:1 1 udp 1 192.0.2.1 9 typ host")  # they trickle in late
-        assert not caller._by_ufrag
-        assert not called._by_ufrag
+        assert not caller._routes.by_ufrag
+        assert not called._routes.by_ufrag
 
 
 async def test_a_cancelled_endpoint_says_so_and_nothing_else(autojump_clock: MockClock) -> None:

@@ -253,7 +253,7 @@ async def test_floods_leave_no_state_and_are_not_amplified() -> None:
                 )
 
             async with offering as association, association.open_channel() as channel:
-                paths = dict(endpoint._by_path)
+                paths = dict(endpoint._routes.by_path)
                 for _ in range(200):
                     await check_flood(
                         server.port,
@@ -267,7 +267,7 @@ async def test_floods_leave_no_state_and_are_not_amplified() -> None:
                     )
                     await channel.send("alive?")
                     assert await channel.receive() == "alive?"
-                assert endpoint._by_path == paths
+                assert endpoint._routes.by_path == paths
                 assert server.statistics().peers == 1
                 assert server.statistics().half_open == 0
                 assert server.statistics().datagrams_dropped >= 400
