@@ -91,6 +91,8 @@ SECURE_RATIOS = (
     ("whole stack, set-up over libdatachannel's", "ping-64", SET_UP, "libdatachannel", 1.0),
 )
 
+DTLS_RATIOS = (("DTLS, round trip over a trio TLS stream's", "ping-64", ROUND_TRIP, "tls", 1.5),)
+
 SPEEDS = (
     ("64-byte messages a second", "small-64", "trio_sctp", 30_000),
     ("64-byte messages a second, without waiting", "small-64-nowait", "trio_sctp", 60_000),
@@ -122,20 +124,13 @@ Candidate: TypeAlias = tuple[str, float, bool, Callable[[], float]]
 
 
 def _compared(figures: Figures) -> Iterator[Candidate]:
-    for ours, rows in (("trio_sctp", RATIOS), ("trio_sctp rtc", SECURE_RATIOS)):
-        for what, workload, figure, theirs, wanted in rows:
-            yield (
-                what,
-                wanted,
-                figure == RATE,
-                partial(figures.ratio, workload, figure, ours, theirs),
-            )
-    yield (
-        "DTLS, round trip over a trio TLS stream's",
-        1.5,
-        False,
-        partial(figures.ratio, "ping-64", ROUND_TRIP, "trio_sctp dtls", "tls"),
-    )
+    rows = [("trio_sctp", *row) for row in RATIOS]
+    rows += [("trio_sctp rtc", *row) for row in SECURE_RATIOS]
+    rows += [("trio_sctp dtls", *row) for row in DTLS_RATIOS]
+    for build, note in (("", ""), (" compiled", ", compiled")):
+        for ours, what, workload, figure, theirs, wanted in rows:
+            measure = partial(figures.ratio, workload, figure, ours + build, theirs)
+            yield what + note, wanted, figure == RATE, measure
     for size in ("16k", "256k"):
         yield (
             f"path MTU discovered, {size[:-1]} KiB messages, MB/s over usrsctp's with 1200 bytes",

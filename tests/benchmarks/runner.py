@@ -41,19 +41,21 @@ class BenchmarkFailed(Exception):
 
 
 class PythonStack:
-    """A stack whose two ends are modules of `tests.benchmarks.peers`."""
+    """A stack whose two ends are modules of `tests.benchmarks.peers`, imported from ``folder``."""
 
-    def __init__(self, module: str, python: str | None = None) -> None:
+    def __init__(self, module: str, python: str | None = None, folder: Path = ROOT) -> None:
         self.module = f"tests.benchmarks.peers.{module}"
         self.python = python or sys.executable
+        self.folder = folder
 
     def run(self, workload: Workload) -> Measurement:
         described = json.dumps(dataclasses.asdict(workload))
         command = [self.python, "-m", self.module]
-        with process([*command, "server", described]) as server:
+        with process([*command, "server", described], self.folder) as server:
             port = hear(server, "ready")["port"]
             with on_the_way(workload, port) as (port, _):
-                with process([*command, "client", described, str(port)]) as client:
+                arguments = [*command, "client", described, str(port)]
+                with process(arguments, self.folder) as client:
                     sender = hear(client, "result")
                 receiver = hear(server, "result")
             if workload.relay_loss:
@@ -106,11 +108,16 @@ class UsrsctpStack:
 
 
 @contextmanager
-def process(command: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """A child that has to end by itself, in time."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def process(command: list[str], folder: Path = ROOT) -> Iterator[subprocess.Popen[str]]:
+    """A child that has to end by itself, in time; Python finds modules in the folder first."""
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+        cwd=folder,
     ) as child:
         patience = threading.Timer(TIME_LIMIT, child.kill)
         patience.start()

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from tests.benchmarks.runner import PythonStack, UsrsctpStack
+from tests.benchmarks.runner import ROOT, PythonStack, UsrsctpStack
 from tests.support.live_peers import compile_c_peer, missing_peer, python_with_aiortc
 
 Stack: TypeAlias = PythonStack | UsrsctpStack
 
 LIBDATACHANNEL = "TRIO_SCTP_LIBDATACHANNEL_PYTHON"
 """Names an interpreter with libdatachannel-py, which has wheels for Python 3.13 and newer."""
+
+
+COMPILED = "TRIO_SCTP_COMPILED_PYTHON"
+"""Names an interpreter that this library is installed for, compiled."""
+_IS_COMPILED = "import trio_sctp._core.association as a; raise SystemExit(a.__file__[-3:] != '.so')"
+_WITHOUT_SOURCES = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+def compiled_stack(module: str, folder: Path) -> PythonStack:
+    """The same as it runs when it is installed compiled: no sources lie where it is imported."""
+    python = os.environ.get(COMPILED)
+    if python is None:
+        missing_peer(f"{COMPILED} names no interpreter that has this library compiled")
+    beside = folder / "beside"
+    if not beside.exists():
+        beside.mkdir()
+        (beside / "tests").symlink_to(ROOT / "tests")
+    subprocess.run([python, "-c", _IS_COMPILED], cwd=beside, env=_WITHOUT_SOURCES, check=True)
+    return PythonStack(module, python, beside)
 
 
 def python_with_libdatachannel() -> str:
@@ -35,6 +55,9 @@ _MAKERS: dict[str, Callable[[Path], Stack]] = {
     ),
     "aiortc rtc": lambda folder: PythonStack("aiortc_rtc", python_with_aiortc()),
     "tls": lambda folder: PythonStack("trio_tls"),
+    "trio_sctp compiled": lambda folder: compiled_stack("trio_sctp_udp", folder),
+    "trio_sctp dtls compiled": lambda folder: compiled_stack("trio_sctp_dtls", folder),
+    "trio_sctp rtc compiled": lambda folder: compiled_stack("trio_sctp_rtc", folder),
 }
 
 PLAIN = ("trio_sctp", "usrsctp", "aiortc", "tcp")
@@ -44,6 +67,8 @@ RELAYED = ("trio_sctp", "usrsctp", "aiortc")
 SECURE = ("trio_sctp dtls", "trio_sctp rtc", "libdatachannel", "aiortc rtc", "tls")
 """With DTLS, and from there on with ICE too; TLS in the same place."""
 STACKS = PLAIN + SECURE
+COMPILED_STACKS = ("trio_sctp compiled", "trio_sctp dtls compiled", "trio_sctp rtc compiled")
+"""For who has built it."""
 
 
 def open_stack(name: str, folder: Path) -> Stack:

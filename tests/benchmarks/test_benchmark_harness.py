@@ -41,7 +41,7 @@ def measured(rate: float | None, median: float | None = None) -> Measurement:
     )
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", [*STACKS, "trio_sctp rtc compiled"])
 @pytest.mark.parametrize("workload", ["bulk-16k", "ping-64"])
 def test_every_stack_runs(stack: str, workload: str, tmp_path: Path) -> None:
     short = dataclasses.replace(WORKLOADS[workload], seconds=0.05)
@@ -123,6 +123,15 @@ def results_of(stacks: tuple[str, ...], size: float) -> dict[str, Any]:
     }
     each = {stack: {"median": median} for stack in stacks}
     return {"transfers": dict.fromkeys(WORKLOADS, each)}
+
+
+def test_the_compiled_build_has_bars_of_its_own() -> None:
+    results = results_of(("trio_sctp", "trio_sctp compiled", "aiortc"), 70.0)
+    ping = results["transfers"]["ping-64"] = dict(results["transfers"]["ping-64"])
+    ping["trio_sctp compiled"] = {"median": {"rtt_median_us": 35.0}}
+    found = {bar.what: bar.met for bar in bars(results)}
+    assert not found["round trip over aiortc's"]
+    assert found["round trip over aiortc's, compiled"]
 
 
 def test_bars_are_met_or_missed_or_not_known() -> None:
