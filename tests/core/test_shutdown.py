@@ -46,6 +46,17 @@ def test_shutdown_of_an_idle_association() -> None:
     assert pair.next_timeout() == math.inf
 
 
+def test_the_last_message_is_not_to_be_acknowledged_with_delay() -> None:
+    """§6.1: the I bit in SHUTDOWN-PENDING, as nothing else is waited for."""
+    pair = established_pair()
+    pair.send(b"last")
+    pair.a.association.shutdown(now=pair.now)
+    (packet,) = pair.pull()
+    (chunk,) = packet.chunks
+    assert isinstance(chunk, c.Data)
+    assert chunk.immediate
+
+
 def test_shutdown_complete_goes_under_the_peers_tag_without_t_bit() -> None:
     """§8.5.1 C: there is a TCB."""
     pair = pair_in_state(State.SHUTDOWN_SENT)

@@ -91,7 +91,9 @@ def _check_recovery(queue: RetransmissionQueue) -> None:
         assert recovery._highest == sorted(recovery._highest)
         return
     assert isinstance(recovery, Rack)
-    assert (recovery.quota is None) == (recovery.exit_point is None)
+    # of a recovery that another one has begun cwnd says what may go out
+    assert (recovery.quota is None) == (recovery._prr is None)
+    assert recovery._prr is None or recovery.exit_point is not None
     in_flight = [chunk for chunk in data.chunks.values() if chunk.state == IN_FLIGHT]
     once = [chunk for chunk in in_flight if not chunk.retransmitted]
     assert all(chunk.tsn >= recovery._next_once for chunk in once), "a loss nobody will find"

@@ -7,7 +7,7 @@ import pytest
 from tests.support.congestion_driver import Driver
 from tests.support.tx_sender import PMDCS
 from trio_sctp._core.config import Config
-from trio_sctp._core.tx.congestion import SSTHRESH_UNKNOWN, CongestionController
+from trio_sctp._core.tx.congestion import SSTHRESH_UNKNOWN, CongestionController, Delivery
 from trio_sctp._core.tx.congestion_cubic import CubicController
 from trio_sctp._core.tx.congestion_standard import StandardController
 
@@ -109,6 +109,33 @@ def test_4_2_time_in_which_the_program_sends_little_does_not_count() -> None:
     for driver in (busy, quiet):
         driver.run(3.0)
     assert quiet.cwnd == pytest.approx(busy.cwnd, rel=0.002)
+
+
+def test_4_2_nor_does_it_where_the_clock_has_run_for_long() -> None:
+    busy, quiet = after_loss(1000), after_loss(1000)
+    for driver in (busy, quiet):
+        driver.now = 5000.0
+        driver.run(3.0)
+    quiet.run(60.0, full=False)
+    for driver in (busy, quiet):
+        driver.run(3.0)
+    assert quiet.cwnd == pytest.approx(busy.cwnd, rel=0.002)
+
+
+@pytest.mark.parametrize("windows", [0.5, 1, 3])
+def test_4_4_the_target_is_what_the_function_gives_one_round_trip_later(windows: float) -> None:
+    """A whole window of acknowledgements leads there, and more of them no further."""
+    controller, delivery = after_loss(1000, rtt=1.0).controller, Delivery()
+    controller.cwnd += 1  # congestion avoidance
+    delivery.cwnd_was_full, delivery.srtt = True, 1.0
+    controller.on_delivered(delivery)  # the stage begins
+    before = controller.cwnd
+    delivery.now, delivery.acked = 1.0, int(windows * before)
+    controller.on_delivered(delivery)
+    target = (1000 - 0.4 * (750 ** (1 / 3) - 2) ** 3) * PMDCS
+    assert target < 1.5 * before
+    expected = before + min(windows, 1) * (target - before)
+    assert controller.cwnd == pytest.approx(expected, abs=PMDCS / 10)
 
 
 def test_no_growth_during_recovery() -> None:

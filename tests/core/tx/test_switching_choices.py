@@ -82,6 +82,28 @@ def test_a_loss_of_before_is_found_by_the_other_recovery(first: str, second: str
     assert a.now - began < 0.2, "long before T3-rtx"
 
 
+def test_so_is_a_retransmission_of_before_that_was_lost() -> None:
+    # A -> DATA 1 (lost), 2 to 9 -> Z; A -> DATA 1 (lost again); A -> DATA 10 -> Z
+    a = Sender(loss_recovery="rfc9260", cwnd=20 * PMDCS, max_burst=100)
+    a.send(count=9)
+    a.pull()
+    for last in (3, 5, 7):
+        a.sack(0, (2, last), after=0.1 if last == 3 else 0.0)
+    assert a.pull() == [[1]]
+    a.now += 0.01
+    a.send()
+    a.pull()
+    switch(a, loss_recovery="rack")
+    a.sack(0, (2, 9), after=0.05)
+    assert a.queue.next_repeat_size == 0
+    a.sack(0, (2, 10), after=0.05)
+    began = a.now
+    while not (packets := a.pull()):
+        a.time_out()
+    assert packets == [[1]]
+    assert a.now - began < 0.2, "long before T3-rtx"
+
+
 @pytest.mark.parametrize("loss", [0.0, 0.05])
 def test_all_choices_in_turn_during_one_transfer(loss: float) -> None:
     link = LinkConditions(delay=0.03, rate=2.5e6, queue=150_000, loss=loss)
