@@ -68,6 +68,7 @@ class DtlsTransport(DatagramTransport):
 
     __slots__ = (
         "_can_send_nowait",
+        "_clock",
         "_closed",
         "_dtls",
         "_pending",
@@ -78,6 +79,7 @@ class DtlsTransport(DatagramTransport):
 
     def __init__(self, transport: DatagramTransport, dtls: DtlsAssociation) -> None:
         self._transport = transport
+        self._clock = trio.lowlevel.current_clock()
         self._dtls = dtls
         below = type(transport).send_batch_nowait
         self._can_send_nowait = below is not DatagramTransport.send_batch_nowait
@@ -174,7 +176,7 @@ class DtlsTransport(DatagramTransport):
             self._check_usable()
         if not self._can_send_nowait:
             return 0
-        records = self._dtls.protect(datagrams, now=trio.current_time())
+        records = self._dtls.protect(datagrams, now=self._clock.current_time())
         unsent = len(records) - self._transport.send_batch_nowait(records)
         # What finds no room is protected once more when it is its turn: no record number counts twice.
         return len(datagrams) - unsent if unsent < len(datagrams) else 0

@@ -361,9 +361,10 @@ class RtcEndpoint:
 
     @enable_ki_protection
     async def _receive(self, socket: UDPSocket, local: Address) -> NoReturn:
+        clock = trio.lowlevel.current_clock()
         while True:
             batch = await socket.receive_batch()
-            now = trio.current_time()
+            now = clock.current_time()
             answers: list[IceDatagram] = []
             for address, datagrams in batch:
                 answers += self._routes.route(datagrams, (local, address[:2]), now)

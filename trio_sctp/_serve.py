@@ -233,9 +233,10 @@ class UdpEndpoint:
 
     @enable_ki_protection
     async def _run(self) -> NoReturn:
+        clock = trio.lowlevel.current_clock()
         while True:
             batch = await self._socket.receive_batch()
-            now = trio.current_time()
+            now = clock.current_time()
             for address, packets in batch:
                 self._route(address, packets, now)
             if answers := self._endpoint.answers_to_send():
