@@ -337,14 +337,20 @@ class Association(trio.abc.AsyncResource):
 
     def _check_usable(self) -> None:
         if self._closing:
-            raise trio.ClosedResourceError(f"{self!r} was closed")
+            raise self._because_closed(trio.ClosedResourceError(f"{self!r} was closed"))
         if (ending := self._no_more_channels) is not None:
             raise ending.for_sender()
 
     def _why_no_more_channels(self) -> Exception:
         if self._closing or self._no_more_channels is None:
-            return trio.ClosedResourceError(f"{self!r} was closed")
+            return self._because_closed(trio.ClosedResourceError(f"{self!r} was closed"))
         return self._no_more_channels.for_receiver()
+
+    def _because_closed(self, error: trio.ClosedResourceError) -> trio.ClosedResourceError:
+        """Where the whole association was closed here, that is what the error tells."""
+        if self._closing:
+            blame(error, self)
+        return error
 
     # -- the end
 

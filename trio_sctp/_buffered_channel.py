@@ -124,7 +124,12 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
         error after the last one before it failed, `trio.ClosedResourceError` if this end was
         closed.
         """
-        return self._got(await self._inbox.take())
+        try:
+            item = await self._inbox.take()
+        except trio.ClosedResourceError as error:
+            self._association._because_closed(error)
+            raise
+        return self._got(item)
 
     # -- sending
 
@@ -236,7 +241,8 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
 
     def _why_no_sending(self) -> Exception:
         if self._closed:
-            return trio.ClosedResourceError(f"{self!r} was closed")
+            error = trio.ClosedResourceError(f"{self!r} was closed")
+            return self._association._because_closed(error)
         assert self._ending is not None
         return self._ending.for_sender()
 

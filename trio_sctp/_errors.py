@@ -123,7 +123,7 @@ class Ending:
 
 
 def blame(error: Exception, origin: Origin) -> None:
-    """What the peer of ``origin`` can cause at will: let `comes_from` know it."""
+    """It tells of the end of ``origin``, or what its peer can cause at will: let `comes_from` know."""
     error.__dict__[_ORIGIN] = origin
 
 

@@ -69,10 +69,10 @@ async def serve_udp(
 
     As with `trio.serve_listeners`, an exception of a handler ends the server and comes out of
     here, so catch what you expect.  The exception to that: what only says how the handler's own
-    association or one of its channels ended (`AssociationError`, ``EndOfChannel`` from
-    ``accept``, and so on), or that this peer does not take what others would (a message of
-    that length, a further channel, partial reliability), ends this handler alone, since every
-    peer can cause it.  It is logged to ``trio_sctp.serve_udp``.
+    association or one of its channels ended (`AssociationError`, ``EndOfChannel`` from ``accept``,
+    `trio.ClosedResourceError` where another task has aborted the association, and so on), or that
+    this peer does not take what others would (a message of that length, a further channel, partial
+    reliability), ends this handler alone.  It is logged to ``trio_sctp.serve_udp``.
 
     Never returns; when it is cancelled, the peers are told by an ABORT.  Raises `OSError` if the
     port cannot be bound.

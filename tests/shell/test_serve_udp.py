@@ -15,6 +15,7 @@ from tests.support.handlers import echo
 from trio_sctp import (
     Association,
     AssociationAborted,
+    AssociationError,
     Config,
     DatagramTransport,
     HandshakeFailed,
@@ -66,6 +67,62 @@ async def test_a_peer_with_few_streams_ends_its_own_handler(handler: Handler) ->
                 with pytest.raises(AssociationAborted):
                     await association.listen().accept()
         nursery.cancel_scope.cancel()
+
+
+def throw_out(association: Association) -> None:
+    association.abort("too slow")
+
+
+@pytest.mark.parametrize("end", [throw_out, Association.aclose])
+async def test_a_peer_that_is_thrown_out_ends_its_own_handler(
+    end: Callable[[Association], Awaitable[None] | None],
+) -> None:
+    """By another task: the handler hears that its association was closed, and that ended the server."""
+    there: list[Association] = []
+
+    async def handler(association: Association) -> None:
+        there.append(association)
+        async with trio.open_nursery() as nursery:
+            async for channel in association.listen():
+                nursery.start_soon(channel.receive)
+
+    async with trio.open_nursery() as nursery:
+        endpoint = await start(nursery, handler)
+        for _ in range(2):
+            async with open_udp_association(HOST, endpoint.port) as association:
+                association.open_channel()
+                while not there:
+                    await trio.sleep(0.01)
+                await wait_all_tasks_blocked()
+                ended = end(there.pop())
+                if ended is not None:
+                    await ended
+                with pytest.raises((AssociationAborted, trio.EndOfChannel)):
+                    await association.listen().accept()
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("slip", ["listener", "channel"])
+async def test_what_a_handler_has_closed_by_mistake_ends_the_server(slip: str) -> None:
+    async def handler(association: Association) -> None:
+        listener = association.listen()
+        channel = await listener.accept()
+        await (listener if slip == "listener" else channel).aclose()
+        await (listener.accept() if slip == "listener" else channel.receive())
+
+    with pytest.raises(ExceptionGroup) as raised:  # noqa: PT012
+        async with trio.open_nursery() as nursery:
+            endpoint = await start(nursery, handler)
+            nursery.start_soon(ask_in_vain, endpoint.port)
+    assert raised.group_contains(trio.ClosedResourceError)
+
+
+async def ask_in_vain(port: int) -> None:
+    with suppress(AssociationError, trio.EndOfChannel):
+        async with open_udp_association(HOST, port) as association:
+            async with association.open_channel() as channel:
+                await channel.receive()
+            await association.wait_closed()
 
 
 async def test_many_peers_on_one_port() -> None:
