@@ -106,8 +106,19 @@ def test_step_5_not_even_after_a_timeout_in_between() -> None:
     assert a.pull()[0] == [1]
     for last in range(5, 20):
         a.sack(0, (2, last))
-    a.pull()
+    assert 1 not in {tsn for packet in a.pull() for tsn in packet}
     assert a.queue._data.chunks[1000].state == IN_FLIGHT
+
+
+def test_chunks_that_are_late_one_after_the_other_are_no_loss() -> None:
+    """Each was reported missing once, and came then."""
+    a = in_flight(20, cwnd=10 * PMDCS)
+    before = a.queue.cwnd
+    for tsn in (2, 4, 6, 8):
+        a.sack(tsn - 2, (tsn, tsn))
+        a.sack(tsn)
+    assert not in_recovery(a)
+    assert a.queue.cwnd >= before
 
 
 def test_recovery_halves_cwnd_once() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.tx_invariants import check_invariants, check_not_stalled
-from tests.support.tx_sender import PATH_MTU, Sender
+from tests.support.tx_sender import FULL, PATH_MTU, PMDCS, Sender
 from trio_sctp._core.send_options import SendOptions
 from trio_sctp._core.tx.outgoing_message import OutgoingMessage
 from trio_sctp._core.tx.policies import Policy
@@ -28,20 +28,28 @@ def interleaving(request: pytest.FixtureRequest) -> bool:
 class Forgetful(Sender):
     """Sends messages that are given up when they are lost, which T3-rtx says.  TSNs from 1 on."""
 
-    def __init__(self, interleaving: bool = False, *, path_mtu: int = PATH_MTU) -> None:
-        super().__init__(path_mtu=path_mtu, cwnd=10**6, max_burst=2**16)
+    def __init__(
+        self, interleaving: bool = False, *, path_mtu: int = PATH_MTU, **config: Any
+    ) -> None:
+        super().__init__(path_mtu=path_mtu, cwnd=10**6, max_burst=2**16, **config)
         self.queue.partial_reliability = True
         self.send_queue.use_interleaving(interleaving)
         self.interleaving = interleaving
 
     def once(self, *stream_ids: int, unordered: bool = False) -> None:
         for stream_id in stream_ids:
-            message = OutgoingMessage(stream_id, 51, b"once", unordered)
-            message.policy = Policy(SendOptions(max_retransmits=0), None, self.now)
-            self.send_queue.add(message)
-            self.send_queue.policies.add(message)
-            self.queue.message_added(message)
+            self.send_limited(b"once", stream_id, unordered=unordered)
             self.packets()
+
+    def send_limited(
+        self, payload: bytes, stream_id: int = 0, *, limit: int = 0, unordered: bool = False
+    ) -> None:
+        """It may be sent again so often."""
+        message = OutgoingMessage(stream_id, 51, payload, unordered)
+        message.policy = Policy(SendOptions(max_retransmits=limit), None, self.now)
+        self.send_queue.add(message)
+        self.send_queue.policies.add(message)
+        self.queue.message_added(message)
 
     def packets(self) -> list[list[Any]]:
         """All that may go out now."""
@@ -240,3 +248,86 @@ def test_after_a_reset_of_all_streams_no_number_is(interleaving: bool) -> None:
     a.send_queue.streams[2].reset()
     a.once(2)
     assert a.give_up() == [(3, [a.entry(2, 0)])]
+
+
+# -- when a message is given up (RFC 7496 §3.1), and what that means for congestion (RFC 3758 §3.5)
+
+
+def tsns(a: Forgetful) -> list[int]:
+    """Of the DATA chunks in the next packets."""
+    chunks = [chunk for packet in a.packets() for chunk in packet]
+    return [c.tsn - a.before_first for c in chunks if isinstance(c, Data | IData)]
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_so_many_retransmissions_and_no_more(limit: int) -> None:
+    a = Forgetful()
+    a.send_limited(b"again", limit=limit)
+    assert tsns(a) == [1]
+    for _ in range(limit):
+        a.expire()
+        assert tsns(a) == [1]
+    assert a.give_up() == [(1, [(0, 0)])]
+
+
+def test_a_probe_for_a_lost_tail_counts_as_one() -> None:
+    a = Forgetful(loss_recovery="rack")
+    a.once(5)
+    a.sack(1, after=0.1)
+    a.send_limited(b"again", limit=1)
+    assert tsns(a) == [2]
+    sent = []
+    while a.queue.recovery.timer.deadline < a.queue.t3_rtx.deadline:
+        a.time_out()
+        sent += tsns(a)
+    assert sent == [2]
+    assert a.give_up() == [(2, [(0, 0)])]
+
+
+def half_sent() -> Forgetful:
+    """Of a message of five chunks the first four were sent, and there is one message before it."""
+    a = Forgetful()
+    a.once(3)
+    a.queue.congestion.cwnd = 4 * PMDCS
+    a.send_limited(bytes(5 * FULL))
+    a.packets()
+    assert a.queue.next_tsn - a.before_first == 6
+    return a
+
+
+def test_the_end_that_was_never_sent_is_passed_by_a_tsn_of_its_own() -> None:
+    a = half_sent()
+    assert a.give_up() == [(6, [(3, 0), (0, 0)])]
+    assert a.queue.flight_size == 0
+    a.sack(6, after=0.1)
+    assert a.queue.is_empty
+    assert not a.queue.t3_rtx.running
+
+
+def test_what_is_in_flight_of_a_message_that_is_given_up_is_in_flight_no_more() -> None:
+    a = half_sent()
+    for last in (3, 4, 5):
+        a.sack(1, (3, last), after=0.1)
+    assert a.told() == [(6, [(0, 0)])]
+    assert a.queue.flight_size == 0
+
+
+@pytest.mark.parametrize("arrived", [False, True])
+def test_after_t3_rtx_nothing_of_it_is_lost_once_more(arrived: bool) -> None:
+    """F5: a loss has its effect once, and what was never sent or has arrived was not lost."""
+    a = half_sent()
+    a.sack(1, after=0.1)
+    if arrived:
+        a.sack(1, (3, 5), after=0.1)
+    a.expire()
+    a.packets()
+    a.queue.congestion.cwnd = 20 * PMDCS
+    a.send(100, count=8)
+    a.packets()
+    ssthresh = a.queue.ssthresh
+    for last in (7, 8, 9, 10):
+        gaps = [(3, 5)] if arrived else []
+        a.sack(1, *gaps, (7, last))
+        a.packets()
+    assert a.queue.ssthresh == ssthresh
+    assert a.queue.recovery.exit_point is None

@@ -159,7 +159,15 @@ def late_by_the_cumulative_tsn_ack(a: Sender) -> None:
 def late_by_a_gap_ack_block(a: Sender) -> None:
     a.sack(1, (3, 3), (5, 5), after=0.1)
     a.sack(1, (3, 5), after=0.01)
-    a.sack(5, after=0.01)
+    assert until_sent(a)[1] == [[2]]
+    a.sack(5, after=0.1)
+
+
+def late_by_one(a: Sender) -> None:
+    a.sack(2, (5, 5), after=0.1)
+    a.sack(3, (5, 5), after=0.01)
+    assert until_sent(a)[1] == [[4]]
+    a.sack(5, after=0.1)
 
 
 def nothing_late(a: Sender) -> None:
@@ -187,6 +195,7 @@ def two_sent_again(a: Sender) -> None:
         (two_sent_again, False),
         (late_by_the_cumulative_tsn_ack, True),
         (late_by_a_gap_ack_block, True),
+        (late_by_one, True),
     ],
 )
 def test_within_a_recovery_only_where_the_path_has_reordered(
