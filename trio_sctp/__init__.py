@@ -40,7 +40,10 @@ from ._core.events import (
     StreamsChanged as StreamsChanged,
 )
 from ._core.signalled_init import BadInitError as BadInitError
-from ._core.statistics import AssociationStatistics as AssociationStatistics
+from ._core.statistics import (
+    AssociationStatistics as AssociationStatistics,
+    EndpointStatistics as EndpointStatistics,
+)
 from ._data_channel import ChannelStatistics as ChannelStatistics, DataChannel as DataChannel
 from ._dtls import open_dtls_association as open_dtls_association
 from ._dtls_serve import (
