@@ -236,8 +236,9 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         return self.local_description
 
     def restart_ice(self) -> str:
-        """Begin ICE anew, on another network perhaps: an offer, to whose answer `accept_answer` is
-        due.  The association goes on meanwhile.  Raises `trio.ClosedResourceError` if it is over.
+        """Begin ICE anew, if the peer is on another network perhaps: an offer, to whose answer
+        `accept_answer` is due.  The association goes on meanwhile.  Raises
+        `trio.ClosedResourceError` if it is over.
         """
         self._check_can_signal()
         self._session.restart()
