@@ -6,9 +6,10 @@ import pytest
 
 from tests.support.tx_invariants import check_send_queue, state_is_kept_of
 from tests.support.tx_sender import FULL, Sender
+from trio_sctp._core.events import Outcome
 from trio_sctp._core.send_options import SendOptions
 from trio_sctp._core.tx.outgoing_message import OutgoingMessage
-from trio_sctp._core.tx.policies import Policy
+from trio_sctp._core.tx.policies import LAST_MILLISECOND, Policy
 from trio_sctp._core.tx.resettable_streams import ResettableStreams
 from trio_sctp._core.tx.scheduler import SCHEDULERS
 from trio_sctp._core.tx.send_queue import SendQueue
@@ -82,6 +83,31 @@ def test_nor_is_a_stream_that_pauses_woken_by_it(name: str) -> None:
     assert [stream_id for stream_id, _ in taken(queue)] == [2]
 
 
+def test_a_lifetime_ends_whatever_was_decided_of_others() -> None:
+    queue = SendQueue()
+    add(queue, 1, lifetime=50.0)
+    for number in range(100):
+        add(queue, 2, lifetime=20.0 + number)
+    queue.discard(2)
+    add(queue, 3, lifetime=10.0)
+    assert queue.policies.timer.deadline == 10.0 + LAST_MILLISECOND
+    queue.expire(11.0)
+    assert queue.policies.timer.deadline == 50.0 + LAST_MILLISECOND
+    queue.expire(51.0)
+    assert queue.message_count == 0
+    assert not queue.policies.timer.running
+
+
+def test_what_is_decided_is_not_kept_behind_what_is_not() -> None:
+    queue = SendQueue()
+    add(queue, 1, lifetime=10.0, discard_priority=1000)
+    for number in range(500):
+        add(queue, 2, lifetime=20.0, discard_priority=1)
+        queue.discard(2)
+        entries = queue.policies._lifetimes._entries
+        assert len(entries) < 50, number
+
+
 def test_no_more_make_room_than_are_needed() -> None:
     """RFC 7496 §3.2."""
     queue = SendQueue()
@@ -132,6 +158,36 @@ def test_all_that_is_taken_back_goes_again_with_the_first_numbers(interleaving: 
 
 
 # -- what is told
+
+
+def test_each_outcome_is_told_with_its_stream_and_counted() -> None:
+    queue = SendQueue()
+    for stream_id in (1, 2):
+        for _ in range(2):
+            message = OutgoingMessage(stream_id, 51, bytes(20))
+            message.policy = Policy(SendOptions(lifetime=1.0), f"of {stream_id}", 0.0)
+            queue.add(message)
+            queue.policies.add(message)
+    assert taken(queue, room=10, most=1) == [(1, bytes(10))]
+    begun = queue.expire(2.0)
+    for each in begun:
+        queue.abandon(each, Outcome.ABANDONED_LIFETIME)
+    assert (queue.policies.abandoned_sent, queue.policies.abandoned_unsent) == (1, 3)
+    outcomes = [(told.context, told.stream_id, told.outcome) for told in queue.policies.outcomes]
+    gone = Outcome.ABANDONED_LIFETIME
+    assert sorted(outcomes) == [("of 1", 1, gone)] * 2 + [("of 2", 2, gone)] * 2
+
+
+def test_after_it_was_cleared_limits_hold_for_what_is_sent_then() -> None:
+    queue = SendQueue()
+    add(queue, 1, lifetime=5.0, discard_priority=1)
+    queue.clear()
+    assert not queue.policies.timer.running
+    add(queue, 1, lifetime=1.0)
+    add(queue, 1, bytes(10), discard_priority=1)
+    queue.expire(2.0)
+    assert queue.message_count == 1
+    assert queue.make_room(1, None, 0) == 10
 
 
 def test_a_stream_that_nobody_watches_is_not_told_of() -> None:

@@ -89,7 +89,7 @@ class Abandonment:
         policy = message.policy
         assert policy is not None
         unsent = self._send_queue.abandon(message, reason)
-        self._data.abandon(message, policy)
+        self._data.abandon(policy)
         if unsent:
             self._data.abandon_unsent(message, policy, unsent)
         self.active = True

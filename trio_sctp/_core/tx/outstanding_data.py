@@ -354,8 +354,8 @@ class OutstandingData:
 
     # -- abandoned messages (RFC 3758) -------------------------------------------------------------
 
-    def abandon(self, message: OutgoingMessage, policy: Policy) -> None:
-        """Give up all chunks of a message."""
+    def abandon(self, policy: Policy) -> None:
+        """Give up all chunks of a message, which has this policy."""
         for tsn in policy.tsns:
             chunk = self.chunks.get(tsn)
             if chunk is not None:
