@@ -7,7 +7,11 @@ from collections import Counter
 from trio_sctp._core.path_mtu import MIN_PLPMTU
 from trio_sctp._core.tx.congestion_standard import StandardController
 from trio_sctp._core.tx.miss_indications import MissIndications
-from trio_sctp._core.tx.outbound_streams import MAX_ORDERED_IN_WINDOW, OutboundStream
+from trio_sctp._core.tx.outbound_streams import (
+    MAX_MIDS_IN_FLIGHT,
+    MAX_ORDERED_IN_WINDOW,
+    OutboundStream,
+)
 from trio_sctp._core.tx.outgoing_message import OutgoingMessage
 from trio_sctp._core.tx.outstanding_data import ABANDONED, ACKED, IN_FLIGHT, MARKED
 from trio_sctp._core.tx.rack import Rack
@@ -144,6 +148,7 @@ def _check_messages(queue: RetransmissionQueue) -> None:
 def check_send_queue(send_queue: SendQueue) -> None:
     """The send queue's own counters."""
     streams = send_queue.streams.by_id.values()
+    most = MAX_MIDS_IN_FLIGHT if send_queue.interleaving else MAX_ORDERED_IN_WINDOW
     for stream in streams:
         assert stream.paused == (stream.stream_id in send_queue.streams.paused)
         assert stream.abandoned_waiting == sum(m.abandoned for m in stream.messages)
@@ -156,11 +161,11 @@ def check_send_queue(send_queue: SendQueue) -> None:
         assert stream.unsent_bytes == sum(waiting)
         assert stream.undelivered_bytes >= stream.unsent_bytes
         assert 0 <= stream.next_ssn < 2**16
-        assert 0 <= stream.ordered_in_window <= MAX_ORDERED_IN_WINDOW
+        assert 0 <= stream.ordered_in_window <= most
         assert not (stream.active and not stream.messages)
         if stream.messages and not stream.active:
             held_up = stream.paused or send_queue.streams.suspended
-            assert held_up or stream.ordered_in_window == MAX_ORDERED_IN_WINDOW
+            assert held_up or stream.ordered_in_window == most
         if stream.active and stream.paused:
             assert stream.messages[0].offset, "a stream may send although it is paused"
         for message in list(stream.messages)[1:]:

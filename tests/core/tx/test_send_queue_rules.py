@@ -241,6 +241,48 @@ def test_a_queue_that_is_cleared_keeps_how_its_streams_are_to_be_sent(interleavi
     assert [queue.streams.priority_of(stream_id) for stream_id in (1, 2, 3)] == [10, 1000, 256]
 
 
+@pytest.mark.parametrize("priority", [1, 256, 65535])
+def test_a_priority_holds_until_there_is_another(priority: int) -> None:
+    queue = SendQueue("prio")
+    assert queue.streams.priority_of(1) == 256
+    queue.streams.set_priority(1, 1000)
+    queue.streams.set_priority(1, priority)
+    assert queue.streams.priority_of(1) == priority
+    queue.streams.set_priority(2, 256)
+    assert state_is_kept_of(queue, 2) is None
+
+
+# -- how many are on their way (RFC 9260 §6.1, RFC 8260 §2.1)
+
+
+@pytest.mark.parametrize("interleaving, most", [(False, 2**16 - 1), (True, 2**31 - 1)])
+def test_of_a_stream_no_more_ordered_messages_than_have_numbers(
+    interleaving: bool, most: int
+) -> None:
+    queue = SendQueue(interleaving=interleaving)
+    queue.streams[1].ordered_in_window = most - 1
+    add(queue, 1, b"last")
+    add(queue, 1, b"too many")
+    assert queue.next_message() is not None
+    message = queue.next_message()
+    assert message is not None
+    queue.take(message, 2)
+    assert queue.next_message() is message, "it was begun"
+    queue.take(message, 2)
+    assert queue.next_message() is None
+    add(queue, 2, b"of another stream")
+    assert [payload for _, payload in taken(queue)] == [b"of another stream"]
+    queue.acknowledged([message])
+    assert [payload for _, payload in taken(queue)] == [b"too many"]
+
+
+def test_unordered_messages_need_none() -> None:
+    queue = SendQueue()
+    queue.streams[1].ordered_in_window = 2**16 - 1
+    queue.add(OutgoingMessage(1, 51, b"unordered", unordered=True))
+    assert [payload for _, payload in taken(queue)] == [b"unordered"]
+
+
 # -- whose turn it is
 
 
