@@ -7,7 +7,6 @@ from typing import Any, Literal
 import pytest
 import trio
 import trio.testing
-from trio.testing import MockClock
 
 from tests.support.certificates import CLIENT, SERVER
 from tests.support.handlers import echo, wait_closed
@@ -297,22 +296,6 @@ async def test_nothing_is_signalled_to_a_peer_that_is_over() -> None:
         assert not called._routes.by_ufrag
 
 
-async def test_a_cancelled_endpoint_says_so_and_nothing_else(autojump_clock: MockClock) -> None:
-    """Its peers end with it, a moment before the program that signals hears that it is cancelled."""
-    async with open_rtc_endpoint(host=HOST) as called:
-        with trio.move_on_after(1.0) as scope:
-            async with open_rtc_endpoint(host=HOST) as caller:
-                offering = await caller.offer()
-                answering = await called.answer(offering.local_description)
-                with trio.CancelScope(shield=True):  # as a thread does that asks somebody
-                    await trio.sleep(2.0)
-                offering.accept_answer(answering.local_description)
-                async with offering:
-                    raise AssertionError
-        assert scope.cancelled_caught
-        await answering.aclose()
-
-
 async def test_leaving_is_seen_at_once() -> None:
     """By close_notify: nobody waits for a time-out."""
     async with two_endpoints() as (caller, called):
@@ -478,7 +461,7 @@ async def test_what_a_half_open_peer_takes(lite: bool, most: int) -> None:
         offer = nobody.local_description
         line = next(line for line in offer.splitlines(True) if "candidate:" in line)
         for number in range(700):
-            offer += line.replace(HOST, f"198.51.{100 + number // 256}.{number % 256}")
+            offer += line.replace(HOST, f"127.1.{number // 256}.{number % 256}")
         await called.answer(offer)
         with measured() as grown:
             before = grown()

@@ -1,4 +1,4 @@
-"""STUN servers that are slow, or silent, and peers and endpoints that do not wait for them."""
+"""STUN servers that are slow, or silent, and endpoints that end before those who wait for them."""
 
 from __future__ import annotations
 
@@ -150,3 +150,21 @@ async def test_an_endpoint_does_not_answer_itself(
             await endpoint.answer(peer.local_description)
         assert endpoint.statistics().peers == 1
         await peer.aclose()
+
+
+async def test_a_cancelled_endpoint_says_so_and_nothing_else(
+    network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    """Its peers end with it, a moment before the program that signals hears that it is cancelled."""
+    async with open_rtc_endpoint(host=THERE) as called:
+        with trio.move_on_after(1.0) as scope:
+            async with open_rtc_endpoint(host=HERE) as caller:
+                offering = await caller.offer()
+                answering = await called.answer(offering.local_description)
+                with trio.CancelScope(shield=True):  # as a thread does that asks somebody
+                    await trio.sleep(2.0)
+                offering.accept_answer(answering.local_description)
+                async with offering:
+                    raise AssertionError
+        assert scope.cancelled_caught
+        await answering.aclose()
