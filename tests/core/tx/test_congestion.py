@@ -249,3 +249,25 @@ def test_7_2_1_the_first_data_is_not_after_an_idle_period() -> None:
     a.send()
     a.pull()
     assert a.queue.cwnd == 64_000
+
+
+def test_packets_that_become_smaller_do_not_become_more() -> None:
+    """§7.2.1 counts in packets; RFC 8899 §3: larger ones let out no more bytes."""
+    a = Sender(cwnd=10 * PMDCS + 5)
+    a.queue.set_path_mtu(612)
+    assert a.queue.cwnd == 10 * 600
+    a.queue.congestion.cwnd += 7
+    a.queue.set_path_mtu(612)
+    a.queue.set_path_mtu(1200)
+    assert a.queue.cwnd == 10 * 600 + 7
+    a.send(count=10)
+    assert a.pull_chunks()[0][0].payload == bytes(FULL)
+
+
+def test_but_no_fewer_than_at_the_begin() -> None:
+    a = Sender(cwnd=3 * PMDCS)
+    a.queue.set_path_mtu(612)
+    assert a.queue.cwnd == 4 * 600
+    a.queue.congestion.cwnd = 1000
+    a.queue.set_path_mtu(512)
+    assert a.queue.cwnd == 1000, "nor more than there was"

@@ -285,49 +285,55 @@ def test_a_probe_for_a_lost_tail_counts_as_one() -> None:
 
 
 def half_sent() -> Forgetful:
-    """Of a message of five chunks the first four were sent, and there is one message before it."""
+    """Of a message of seven chunks six were sent, TSNs 2 to 7; another message was sent before it."""
     a = Forgetful()
     a.once(3)
-    a.queue.congestion.cwnd = 4 * PMDCS
-    a.send_limited(bytes(5 * FULL))
+    a.queue.congestion.cwnd = 6 * PMDCS
+    a.send_limited(bytes(7 * FULL))
     a.packets()
-    assert a.queue.next_tsn - a.before_first == 6
+    assert a.queue.next_tsn - a.before_first == 8
+    return a
+
+
+def given_up_in_flight() -> Forgetful:
+    """TSN 2 is lost, and 6 and 7 are in flight then."""
+    a = half_sent()
+    for last in (3, 4, 5):
+        a.sack(1, (3, last), after=0.1)
     return a
 
 
 def test_the_end_that_was_never_sent_is_passed_by_a_tsn_of_its_own() -> None:
     a = half_sent()
-    assert a.give_up() == [(6, [(3, 0), (0, 0)])]
+    assert a.give_up() == [(8, [(3, 0), (0, 0)])]
     assert a.queue.flight_size == 0
-    a.sack(6, after=0.1)
+    a.sack(8, after=0.1)
     assert a.queue.is_empty
     assert not a.queue.t3_rtx.running
 
 
 def test_what_is_in_flight_of_a_message_that_is_given_up_is_in_flight_no_more() -> None:
-    a = half_sent()
-    for last in (3, 4, 5):
-        a.sack(1, (3, last), after=0.1)
-    assert a.told() == [(6, [(0, 0)])]
+    a = given_up_in_flight()
+    assert a.told() == [(8, [(0, 0)])]
     assert a.queue.flight_size == 0
+    a.sack(8, a_rwnd=10**6, after=0.1)
+    assert a.queue.peer_rwnd == 10**6
 
 
 @pytest.mark.parametrize("arrived", [False, True])
 def test_after_t3_rtx_nothing_of_it_is_lost_once_more(arrived: bool) -> None:
     """F5: a loss has its effect once, and what was never sent or has arrived was not lost."""
-    a = half_sent()
-    a.sack(1, after=0.1)
-    if arrived:
-        a.sack(1, (3, 5), after=0.1)
+    a = given_up_in_flight() if arrived else half_sent()
+    gaps = [(3, 7)] if arrived else []
+    a.sack(1, *gaps, after=0.1)
     a.expire()
     a.packets()
     a.queue.congestion.cwnd = 20 * PMDCS
     a.send(100, count=8)
     a.packets()
     ssthresh = a.queue.ssthresh
-    for last in (7, 8, 9, 10):
-        gaps = [(3, 5)] if arrived else []
-        a.sack(1, *gaps, (7, last))
+    for last in (9, 10, 11, 12):
+        a.sack(1, *gaps, (9, last))
         a.packets()
     assert a.queue.ssthresh == ssthresh
     assert a.queue.recovery.exit_point is None
