@@ -91,7 +91,7 @@ class Abandonment:
         unsent = self._send_queue.abandon(message, reason)
         self._data.abandon(policy)
         if unsent:
-            self._data.abandon_unsent(message, policy, unsent)
+            self._data.abandon_unsent(message, unsent)
         self.active = True
 
     def taken_back(self, now: float) -> None:

@@ -361,13 +361,12 @@ class OutstandingData:
             if chunk is not None:
                 self._abandon(chunk)
 
-    def abandon_unsent(self, message: OutgoingMessage, policy: Policy, size: int) -> None:
+    def abandon_unsent(self, message: OutgoingMessage, size: int) -> None:
         """Give up the end of a message, of so many bytes, that no chunk was made of: it gets a TSN."""
         tsn = self.next_tsn
         self.chunks[tsn] = chunk = OutstandingChunk(tsn, b"", size, message, 0.0)
         chunk.state = ABANDONED
         chunk.loss_counted = True  # it cannot be lost
-        policy.tsns.append(tsn)
         self.next_tsn = tsn + 1
         self.abandoned_count += 1
 
