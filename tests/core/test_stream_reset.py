@@ -63,6 +63,7 @@ class Sender:
 class Receiver:
     def __init__(self, initial_tsn: int) -> None:
         self.cumulative_tsn_ack = initial_tsn - 1
+        self.is_releasing = self.holds_much = False
         self.deferred: list[tuple[tuple[int, ...], int]] = []
 
     def defer_reset(self, stream_ids: tuple[int, ...], last_tsn: int) -> None:

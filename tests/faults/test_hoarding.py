@@ -13,6 +13,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.support.association_pair import packet_to
 from tests.support.memory import measured
 from trio_sctp import (
     Association,
@@ -22,6 +23,8 @@ from trio_sctp import (
     Message,
     open_association,
 )
+from trio_sctp._core.rx.ordering import RELEASE_STEP
+from trio_sctp._wire import chunks as c
 from trio_sctp.testing import memory_link, open_association_pair
 
 WINDOW = 64 * 1024
@@ -241,3 +244,33 @@ async def test_crash_while_everything_is_busy(autojump_clock: MockClock) -> None
         assert caught.group_contains(KeyError)
     assert len(ended) == 1
     assert trio.lowlevel.current_statistics().tasks_living == tasks
+
+
+async def test_other_tasks_have_their_turn_between_the_steps(autojump_clock: MockClock) -> None:
+    """A packet that lets thousands of messages go holds nobody up for long."""
+    count, most = 3000, 0
+    config = Config(interleaving=False)
+    # what the other end says to this comes when the clock jumps, and nobody waits for that
+    pair = open_association_pair(config=config, data_channels=False, delay=1.0)
+    async with pair as (client, server):
+        core, now = server._core, trio.current_time()
+        assert core.tcb is not None
+        tsn = core.tcb.data_receiver.cumulative_tsn_ack + 1
+        for first in range(1, count, 50):
+            chunks = [c.Data((tsn + n) % 2**32, 0, n, 0, b"xy") for n in range(first, first + 50)]
+            core.receive_packets([packet_to(core, *chunks)], now=now)
+        last = packet_to(core, c.Data(tsn % 2**32, 0, 0, 0, b"xy"))
+        server._driver.received([last])
+        numbers: list[int] = []
+        while len(numbers) < count:
+            taken = 0
+            with suppress(trio.WouldBlock):
+                while True:
+                    numbers.append(server.messages.receive_nowait().sequence_number)
+                    taken += 1
+            most = max(most, taken)
+            await trio.lowlevel.checkpoint()
+        assert numbers[:count] == list(range(count))
+        assert most <= 2 * RELEASE_STEP + 1
+        client.abort()
+        server.abort()

@@ -124,7 +124,9 @@ def decode_sack(encoded: bytes) -> Sack:
 
 
 def take(receiver: DataReceiver, *, consume: bool = True) -> list[bytes]:
-    """What the program gets, in order."""
+    """What the program gets, in order, as soon as it can have it."""
+    while receiver.is_releasing:
+        receiver.handle_release()
     messages = list(receiver.messages)
     receiver.messages.clear()
     if consume:

@@ -6,7 +6,12 @@ from trio_sctp._core.config import Config
 from trio_sctp._core.rx.data_receiver import DataReceiver
 from trio_sctp._core.rx.data_tracker import MAX_TSNS_AHEAD, DataTracker
 from trio_sctp._core.rx.interleaving import InterleavedReassemblyQueue
-from trio_sctp._core.rx.ordering import HELD_OVERHEAD, WAITING_OVERHEAD, MessageOrdering
+from trio_sctp._core.rx.ordering import (
+    HELD_OVERHEAD,
+    RELEASE_STEP,
+    WAITING_OVERHEAD,
+    MessageOrdering,
+)
 from trio_sctp._core.rx.reassembly_queue import ReassemblyQueue
 
 __all__ = ["check_receiver", "weight_of"]
@@ -25,7 +30,7 @@ def check_receiver(receiver: DataReceiver, config: Config, unread: int, largest:
     """
     queue = receiver._queue
     held = [message for heap in queue._waiting.values() for *_, message in heap]
-    held += [message for message, *_ in queue._held_back]
+    held += [message for message, *_ in [*queue._held_back, *(queue._returning or ())]]
     whole = sum(WAITING_OVERHEAD + weight_of(len(message.payload)) for message in held)
     assert queue.unfinished == whole + _partial_weight(queue)
     ready = sum(weight_of(len(message.payload)) for message in queue.ready)
@@ -33,8 +38,10 @@ def check_receiver(receiver: DataReceiver, config: Config, unread: int, largest:
     assert queue.charge <= 4 * config.a_rwnd + 2 * config.max_message_size + 40 * largest
     assert 0 <= receiver.a_rwnd <= config.a_rwnd
     _check_tracker(receiver._tracker)
-    for heap in queue._waiting.values():
+    assert queue.credit < RELEASE_STEP or not queue.is_releasing
+    for stream_id, heap in queue._waiting.items():
         assert heap
+        assert (heap[0][0] <= queue._next(stream_id)) is (stream_id in queue._due)
         numbers = [number for number, *_ in heap]
         assert all(numbers[(i - 1) // 2] <= numbers[i] for i in range(1, len(numbers)))
 

@@ -65,9 +65,8 @@ class IncomingResets:
         stream_ids = tuple(dict.fromkeys(request.stream_ids))
         if stream_ids and max(stream_ids) >= streams:
             return response_to(sn, ReConfigResult.ERROR_WRONG_SSN)
-        cumulative_tsn_ack = self._receiver.cumulative_tsn_ack
-        last_tsn = unwrap32(request.last_tsn, cumulative_tsn_ack)
-        if last_tsn > cumulative_tsn_ack or self._receiver.holds_back(last_tsn):
+        last_tsn = unwrap32(request.last_tsn, self._receiver.cumulative_tsn_ack)
+        if not self._has_all_before(last_tsn):
             waits = self._defer(sn, last_tsn, stream_ids)
             return response_to(sn, ReConfigResult.IN_PROGRESS if waits else ReConfigResult.DENIED)
         if self._performed_late != (last_tsn, stream_ids):
@@ -78,11 +77,15 @@ class IncomingResets:
     @property
     def is_due(self) -> bool:
         """There is a deferred reset, and the data before it has come and found its place."""
-        deferred, receiver = self.deferred, self._receiver
+        return self.deferred is not None and self._has_all_before(self.deferred.last_tsn)
+
+    def _has_all_before(self, last_tsn: int) -> bool:
+        """All data up to there has come, and what had its turn by that was delivered."""
+        receiver = self._receiver
         return (
-            deferred is not None
-            and receiver.cumulative_tsn_ack >= deferred.last_tsn
-            and not receiver.holds_back(deferred.last_tsn)
+            receiver.cumulative_tsn_ack >= last_tsn
+            and not receiver.holds_back(last_tsn)
+            and not receiver.is_releasing
         )
 
     def is_before(self, tsn: int) -> bool:

@@ -141,8 +141,10 @@ class TsnReset:
 
     def receive(self, sn: int, now: float, *, crossing: bool) -> ReConfigResponse:
         """Answer a request (§5.2.4); `crossing`: one of ours is on its way."""
-        if not self.config.accept_association_reset or (
-            now - self._peer_reset_at < MAXIMUM_SEGMENT_LIFETIME
+        if (
+            not self.config.accept_association_reset
+            or now - self._peer_reset_at < MAXIMUM_SEGMENT_LIFETIME
+            or self._receiver.holds_much  # then not all that it has sent has arrived (C2)
         ):
             return self.response(sn, ReConfigResult.DENIED)
         if crossing:  # both ends cannot follow from the state before: one has to ask again
@@ -154,7 +156,12 @@ class TsnReset:
     def perform(self, now: float) -> ReConfigResponse | None:
         """Do what the peer asked for, if nothing of ours is outstanding any more (G1 to G6)."""
         sn = self.asked
-        if sn is None or not self._send_queue.is_between_messages or self._sender.outstanding_count:
+        if (
+            sn is None
+            or not self._send_queue.is_between_messages
+            or self._sender.outstanding_count
+            or self._receiver.is_releasing
+        ):
             return None
         self.asked = None
         self._peer_reset_at = now

@@ -196,6 +196,7 @@ def _restart(a: StateMachine, cookie: StateCookie, now: float) -> Verdict:
         a.builder.report([CookieReceivedWhileShuttingDown()])
         return STOP
     was_up = a.state not in SETTING_UP
+    a.catch_up()
     undelivered = a.send_queue.undelivered_messages
     _forget_peer(a)
     if was_up:
@@ -261,7 +262,7 @@ def learn_peer(a: StateMachine, local: LocalSetup, peer: PeerSetup, now: float) 
     """The peer is known now (or known to be another): build the transmission control block."""
     a.expect(local.tag, peer.port)
     if a.tcb is not None:
-        a.deliver()
+        a.catch_up()
         a.tcb.adopt_peer(peer, now)
     else:
         a.builder.set_path_mtu(a.config.path_mtu)
@@ -284,7 +285,6 @@ def learn_peer(a: StateMachine, local: LocalSetup, peer: PeerSetup, now: float) 
 
 def _forget_peer(a: StateMachine) -> None:
     """The peer has restarted: nothing of the old association stays, what was sent included."""
-    a.deliver()
     a.stop()
     a.send_queue.clear()
     a.tell_of_sending()

@@ -112,6 +112,17 @@ class StateMachine:
             self._events.extend(messages)
             messages.clear()
 
+    def catch_up(self) -> None:
+        """Do at once what was left to later steps, as something comes that has to follow it.
+
+        Those are messages that have their turn (`rx.ordering`) and the rest of a SACK.
+        """
+        if self.tcb is not None:
+            self.tcb.data_receiver.release_all()
+            self.deliver()
+            self.tcb.retransmission_queue.catch_up()
+            self.tell_of_sending()
+
     def tell_of_sending(self) -> None:
         """Make events of what the send queue has noted."""
         queue, events = self.send_queue, self._events
@@ -138,6 +149,7 @@ class StateMachine:
         if tcb.stream_reset.waits_for_data and tcb.stream_reset.data_advanced(now):
             receiver.sack_wanted = True  # RFC 6525 §5.2.1: it goes with the answer
             self.deliver()  # what was held back until now
+            receiver.end_of_batch(now)
         if self._send_buffer_used and tcb.retransmission_queue.is_empty:
             self._send_buffer_used = False
             self.drain_count += 1
@@ -180,7 +192,7 @@ class StateMachine:
 
     def close(self, reason: CloseReason, causes: tuple[ErrorCause, ...] = ()) -> None:
         """The association is over."""
-        self.deliver()
+        self.catch_up()
         self.send_queue.policies.lose_all()
         self.tell_of_sending()
         self._events.append(AssociationClosed(reason, causes, self.send_queue.undelivered_messages))

@@ -173,6 +173,7 @@ def on_shutdown(a: StateMachine, chunk: ShutdownChunk, header: PacketHeader, now
         a.builder.shutdown_due = True
     elif a.state is not State.SHUTDOWN_RECEIVED:
         a.state = State.SHUTDOWN_RECEIVED
+        a.catch_up()
         a.tell(PeerShutdown())
 
 

@@ -34,7 +34,9 @@ def procedures_of(a: StateMachine) -> dict[Timer, Procedure]:
         procedures[queue.recovery.timer] = _on_recovery_timer  # RFC 8985 §7.2: first
         procedures[queue.t3_rtx] = _on_t3_rtx
         procedures[queue.pacer.timer] = _pull_again
+        procedures[queue.sack_timer] = _on_rest_of_sack
         procedures[a.tcb.data_receiver.sack_timer] = _on_sack_delay
+        procedures[a.tcb.data_receiver.release_timer] = _on_release
         procedures[a.tcb.heartbeat.interval_timer] = on_interval
         procedures[a.tcb.heartbeat.ack_timer] = on_unanswered
         procedures[a.tcb.path_mtu_discovery.timer] = _on_path_mtu_timer
@@ -71,6 +73,12 @@ def _on_recovery_timer(a: StateMachine, now: float) -> None:
     a.tcb.retransmission_queue.handle_recovery_timeout(now)
 
 
+def _on_rest_of_sack(a: StateMachine, now: float) -> None:
+    assert a.tcb is not None
+    if a.tcb.retransmission_queue.go_on(now):
+        a.tcb.error_count = 0  # §8.1
+
+
 def _pull_again(a: StateMachine, now: float) -> None:
     """After this time-out, as after every input, packets are pulled: that is all it is for."""
 
@@ -78,6 +86,11 @@ def _pull_again(a: StateMachine, now: float) -> None:
 def _on_sack_delay(a: StateMachine, now: float) -> None:
     assert a.tcb is not None
     a.tcb.data_receiver.handle_sack_delay()
+
+
+def _on_release(a: StateMachine, now: float) -> None:
+    assert a.tcb is not None
+    a.tcb.data_receiver.handle_release()
 
 
 def _on_path_mtu_timer(a: StateMachine, now: float) -> None:

@@ -155,6 +155,7 @@ class TransmissionControlBlock:
         queue = self.retransmission_queue
         if isinstance(event, IncomingStreamsReset):
             # what came before the reset is told before it, what it lets out comes after
+            self.data_receiver.release_all()
             self._tell(event)
             self.data_receiver.reset_streams(event.stream_ids or None)
             return

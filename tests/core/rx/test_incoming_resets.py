@@ -95,7 +95,7 @@ def test_early_messages_wait_through_several_resets(streams: list[int] | None) -
     arrive(receiver, data(TSN + 3, 0, b"a", 1))
     assert take(receiver) == [b"old"] * 3 + [b"a", b"b"]
     assert receiver.a_rwnd == FULL_WINDOW
-    assert not receiver._queue._epochs
+    assert not receiver._queue._waiting
 
 
 def test_a_deferred_reset_leaves_other_streams_alone() -> None:

@@ -26,7 +26,7 @@ from ..._wire.serial import MASK32, unwrap32
 from ..timer import Timer
 from .data_tracker import MAX_TSNS_AHEAD, DataTracker
 from .interleaving import InterleavedReassemblyQueue
-from .ordering import MessageOrdering
+from .ordering import RELEASE_STEP, MessageOrdering
 from .reassembly_queue import ReassemblyQueue
 from .receive_window import ReceiveWindow
 
@@ -42,6 +42,7 @@ _TSN_AT = COMMON_HEADER_SIZE + 4
 _SHORTEST = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
 _unpack_tsn = Struct(">I").unpack_from
 _MAX_ERRORS = 16  # reports of invalid streams that wait
+_MUCH = 1 << 16
 
 
 class DataReceiver:
@@ -68,6 +69,7 @@ class DataReceiver:
         "errors",
         "inbound_streams",
         "messages",
+        "release_timer",
         "sack_timer",
         "sack_wanted",
     )
@@ -96,6 +98,8 @@ class DataReceiver:
         self.errors: list[ErrorCause] = []
         """Causes to report in ERROR chunks, see `take_errors`."""
         self.sack_timer = Timer("SACK delay")
+        self.release_timer = Timer("release of messages")
+        """Due at once while more messages can go than one packet lets go."""
         self.sack_wanted = False
         """A SACK is due without waiting for anything."""
         self.duplicate_chunks = 0
@@ -126,7 +130,7 @@ class DataReceiver:
         else:
             tsn = unwrap32(chunk.tsn, tsn)
             self._sack_now = True  # §6.7: a gap, or one that is being filled; §6.2: all other cases
-            if not self._admit(tsn):
+            if not self._admit(chunk, tsn):
                 return OutOfResource() if self._window.is_exhausted else None
         if chunk.stream_id >= self.inbound_streams:
             self._report_stream(chunk.stream_id)
@@ -212,6 +216,8 @@ class DataReceiver:
         if self._saw_data:
             self._saw_data = False
             self._packets_unacknowledged += 1
+        if self._queue.credit < RELEASE_STEP:
+            self._queue.go_on()
 
     def end_of_batch(self, now: float) -> None:
         """Decide when what has come is acknowledged: now, or ``sack_delay`` later at most."""
@@ -221,10 +227,30 @@ class DataReceiver:
             self.sack_timer.stop()
         elif unacknowledged and not self.sack_wanted and not self.sack_timer.running:
             self.sack_timer.start(now, self._config.sack_delay)
+        if self._queue.credit < RELEASE_STEP and self._queue.is_releasing:
+            self.release_timer.start_at(now)
 
     def handle_sack_delay(self) -> None:
         """`sack_timer` has expired."""
         self.sack_wanted = True
+
+    @property
+    def is_releasing(self) -> bool:
+        """Messages have their turn that are not among `messages` yet."""
+        return self._queue.is_releasing
+
+    @property
+    def holds_much(self) -> bool:
+        """More is unfinished than one packet may give up."""
+        return self._queue.unfinished > _MUCH
+
+    def handle_release(self) -> None:
+        """`release_timer` has expired: some more are among `messages`."""
+        self._queue.go_on()
+
+    def release_all(self) -> None:
+        """All of them are."""
+        self._queue.release_all()
 
     # -- acknowledgements out ----------------------------------------------------------------------
 
@@ -286,7 +312,7 @@ class DataReceiver:
         self.sack_wanted = True
         return True
 
-    def _admit(self, tsn: int) -> bool:
+    def _admit(self, chunk: Data | IData, tsn: int) -> bool:
         """Whether to keep a chunk that did not come in order, or while the window is used up."""
         tracker = self._tracker
         if tsn in tracker:
@@ -294,7 +320,7 @@ class DataReceiver:
             tracker.observe(tsn)
             return False
         too_far = tsn - tracker.cumulative_tsn_ack > MAX_TSNS_AHEAD
-        if too_far or not self._window.admits(tsn):
+        if too_far or not (self._window.admits(tsn) and self._queue.has_place_for(chunk, tsn)):
             self.dropped_chunks += 1
             return False
         return tracker.observe(tsn)

@@ -132,14 +132,13 @@ class _PartialMessages:
             self.mids = list(self.by_mid)
             heapify(self.mids)
 
-    def take_through(self, mid: int) -> list[_PartialMessage]:
-        """Remove the messages with MIDs up to this one."""
-        taken = []
+    def take_through(self, mid: int) -> _PartialMessage | None:
+        """Remove the first message, if its MID is not above this one."""
         while self.mids and self.mids[0] <= mid:
             partial = self.by_mid.pop(heappop(self.mids), None)
             if partial is not None:
-                taken.append(partial)
-        return taken
+                return partial
+        return None
 
 
 class InterleavedReassemblyQueue(MessageOrdering):
@@ -246,14 +245,39 @@ class InterleavedReassemblyQueue(MessageOrdering):
         """Give up what the peer has abandoned (RFC 8260 §2.3.1): messages up to the MIDs listed."""
         for stream_id, unordered, mid in streams:
             self._given_up[_given_up_key(stream_id, unordered)] = mid
-            partial = self._partial.get((stream_id, unordered))
-            if partial is not None:
-                for message in partial.take_through(unwrap32(mid, partial.reference)):
-                    self._uncharge(message)
-                if not partial.by_mid:
-                    del self._partial[stream_id, unordered]
+            siblings = self._partial.get((stream_id, unordered))
+            if siblings is not None:
+                last = unwrap32(mid, siblings.reference)
+                if self._to_drop is None:
+                    self._to_drop = {}
+                self._to_drop[stream_id, unordered] = max(
+                    last, self._to_drop.get((stream_id, unordered), last)
+                )
             if not unordered:
                 self._skip(stream_id, mid, new_cumulative_tsn)
+        self._drop()
+
+    def _drop(self) -> None:
+        while self.credit and self._to_drop:
+            key, mid = next(iter(self._to_drop.items()))
+            if self._drop_through(key, mid):
+                del self._to_drop[key]
+
+    def _drop_through(self, key: tuple[int, bool], mid: int) -> bool:
+        """Forget partial messages up to an unwrapped MID; True if there are no more of them."""
+        siblings = self._partial.get(key)
+        if siblings is None:
+            return True
+        while self.credit:
+            self.credit -= 1
+            message = siblings.take_through(mid)
+            if message is None:
+                break
+            self._uncharge(message)
+        if not siblings.by_mid:
+            del self._partial[key]
+            return True
+        return self.credit > 0
 
     def reset_streams(self, stream_ids: Collection[int]) -> None:
         if stream_ids:
@@ -283,6 +307,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
                     self._uncharge(partial)
             if not siblings.by_mid:
                 del self._partial[key]
+        self._to_drop = None
 
     def _add_fragment(self, chunk: IData, tsn: int) -> str | None:
         key = chunk.stream_id, chunk.unordered
@@ -300,6 +325,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
             or chunk.beginning
             or tsn < partial.last_tsn
             or partial.early
+            or self._to_drop
         ):
             return self._place_fragment(chunk, tsn, siblings)
         payload = chunk.payload
@@ -322,6 +348,10 @@ class InterleavedReassemblyQueue(MessageOrdering):
 
     def _place_fragment(self, chunk: IData, tsn: int, siblings: _PartialMessages) -> str | None:
         mid = unwrap32(chunk.mid, siblings.reference)
+        key = chunk.stream_id, chunk.unordered
+        if self._to_drop and mid in siblings.by_mid and mid <= self._to_drop.get(key, mid - 1):
+            self._uncharge(siblings.by_mid[mid])  # another message than the one that was given up
+            siblings.remove(mid)
         partial = siblings.get(mid, tsn)
         charge = -partial.charge if partial.size else 0
         problem = partial.add(chunk, tsn)
@@ -334,7 +364,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
         if partial.size > self._max_message_size:
             return TOO_LONG
         if partial.whole:
-            self._remove(siblings, mid, (chunk.stream_id, chunk.unordered))
+            self._remove(siblings, mid, key)
             self._complete(partial, chunk)
         return None
 
@@ -342,6 +372,8 @@ class InterleavedReassemblyQueue(MessageOrdering):
         siblings.remove(mid)
         if not siblings.by_mid:
             del self._partial[key]
+            if self._to_drop:
+                self._to_drop.pop(key, None)  # MIDs are unwrapped anew then
 
     def _complete(self, partial: _PartialMessage, chunk: IData) -> None:
         self._uncharge(partial)

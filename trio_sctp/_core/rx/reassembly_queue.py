@@ -26,6 +26,9 @@ __all__ = ["ReassemblyQueue"]
 
 RUN_OVERHEAD: Final = 384
 """Charged for each run, besides its fragments."""
+MAX_RUNS: Final = 512
+"""Runs that there may be: what begins another one is dropped, unless it is next in order.  It bounds
+what a FORWARD TSN costs that gives them up."""
 
 _PAYLOAD: Final = COMMON_HEADER_SIZE + DATA_HEADER_SIZE
 
@@ -168,6 +171,15 @@ class ReassemblyQueue(MessageOrdering):
             run.ends = True
             return self._complete(run) if run.begins else None
         return TOO_LONG if run.size > self._max_message_size else None
+
+    def has_place_for(self, chunk: Data, tsn: int) -> bool:
+        return (
+            len(self._by_first) < MAX_RUNS
+            or (chunk.beginning and chunk.ending)
+            or tsn - 1 in self._by_last
+            or tsn + 1 in self._by_first
+            or tsn == self._tracker.cumulative_tsn_ack + 1
+        )
 
     def add_middle(self, packet: bytes, tsn: int) -> bool:
         _, flags, length, _, stream_id, ssn, _ = _unpack_data(packet, COMMON_HEADER_SIZE)

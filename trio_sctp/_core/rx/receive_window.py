@@ -99,7 +99,7 @@ class ReceiveWindow:
         """Room for the peer's data; negative when more is held than was advertised."""
         queue, config = self._queue, self.config
         free = config.a_rwnd - queue.charge
-        if queue.charge and not queue.unread:
+        if queue.charge and not queue.unread and not queue.is_releasing:
             kept_open = max(config.a_rwnd >> 1, min(config.a_rwnd, config.path_mtu))
             if free < kept_open:
                 head = queue.head_charge(self._tracker.cumulative_tsn_ack)

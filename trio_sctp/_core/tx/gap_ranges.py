@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-__all__ = ["Range", "above", "ranges_of_blocks", "subtract"]
+__all__ = ["Range", "above", "first_changes", "ranges_of_blocks", "subtract"]
 
 Range: TypeAlias = "tuple[int, int]"
 """The first and the last TSN of a run."""
@@ -29,6 +29,22 @@ def ranges_of_blocks(blocks: Sequence[tuple[int, int]], cumulative: int) -> list
 def above(ranges: Sequence[Range], tsn: int) -> list[Range]:
     """The part of the ranges that is above ``tsn``."""
     return [(max(first, tsn + 1), last) for first, last in ranges if last > tsn]
+
+
+def first_changes(old: Sequence[Range], new: Sequence[Range], most: int) -> list[Range] | None:
+    """What comes of the old ranges with the first ``most`` TSNs changed of those that the new ones
+    change; None if these are all.
+    """
+    for first, last in sorted([*subtract(new, old), *subtract(old, new)]):
+        if last - first >= most:
+            changed_to = first + most - 1
+            below = [(a, min(b, changed_to)) for a, b in new if a <= changed_to]
+            rest = above(old, changed_to)
+            if below and rest and below[-1][1] + 1 == rest[0][0]:
+                rest[0] = below.pop()[0], rest[0][1]
+            return below + rest
+        most -= last - first + 1
+    return None
 
 
 def subtract(ranges: Sequence[Range], others: Sequence[Range]) -> list[Range]:

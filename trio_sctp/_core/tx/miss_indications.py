@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from .loss_recovery import LossRecovery
-from .outstanding_data import ABANDONED, IN_FLIGHT, OutstandingData
+from .loss_recovery import LossRecovery, TimeoutAction
+from .outstanding_data import ABANDONED, IN_FLIGHT, SACK_STEP, OutstandingData
 
 __all__ = ["MissIndications"]
 
@@ -51,9 +51,13 @@ class MissIndications(LossRecovery):
         if self.exit_point is not None and advanced and data.gap_ranges:
             # in recovery all that is reported missing counts
             htna = max(htna or 0, data.gap_ranges[-1][1])
-        return htna is not None and self._count(htna)
+        return htna is not None and self._count(htna, now)
 
-    def _count(self, htna: int) -> bool:
+    def handle_timeout(self, now: float) -> TimeoutAction:
+        found = len(self._highest) == _ENOUGH and self._mark_missing_below(self._highest[0], now)
+        return TimeoutAction.REPAIR if found else TimeoutAction.NOTHING
+
+    def _count(self, htna: int, now: float) -> bool:
         """One miss indication for all that is missing below ``htna``; True if some have three now."""
         highest = self._highest
         if len(highest) < _ENOUGH:
@@ -65,12 +69,17 @@ class MissIndications(LossRecovery):
         highest.sort()
         if len(highest) < _ENOUGH:
             return False
-        return self._mark_missing_below(highest[0])
+        return self._mark_missing_below(highest[0], now)
 
-    def _mark_missing_below(self, end: int) -> bool:
+    def _mark_missing_below(self, end: int, now: float) -> bool:
+        """True if anything is; where there are many, the others are for the timer, due at once."""
         data = self._data
         found = False
-        for tsn in range(max(self._scanned, data.cumulative_tsn_ack + 1), end):
+        first = max(self._scanned, data.cumulative_tsn_ack + 1)
+        if end - first > SACK_STEP:
+            end = first + SACK_STEP
+            self.timer.start_at(now)
+        for tsn in range(first, end):
             chunk = data.chunks[tsn]
             if chunk.loss_counted:  # step 5: no chunk is fast retransmitted twice
                 continue

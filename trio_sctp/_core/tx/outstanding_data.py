@@ -10,6 +10,8 @@ A SACK costs what it newly acknowledges plus its gap blocks, whatever a peer put
   whether something has come late.
 * Chunks of an abandoned message (RFC 3758) stay until the peer's cumulative TSN ack has passed them,
   but count as acknowledged at once: they are neither in flight nor sent again.
+* One SACK may acknowledge or take back thousands of chunks: those beyond `SACK_STEP` have their turn
+  later, see `RetransmissionQueue`.
 * Data that a peer has taken back may be acknowledged and taken back again for the price of one small
   SACK.  After `MAX_RENEGED_CHUNKS` a peer's gap ack blocks are ignored: they are advisory (§7.1).
 """
@@ -31,6 +33,7 @@ __all__ = [
     "ACKED",
     "IN_FLIGHT",
     "MARKED",
+    "SACK_STEP",
     "OutstandingChunk",
     "OutstandingData",
 ]
@@ -44,6 +47,8 @@ ABANDONED: Final = 3
 """Given up with its message (RFC 3758 §3.4): as good as acknowledged."""
 
 MAX_RENEGED_CHUNKS = 2**16
+SACK_STEP: Final = 512
+"""Chunks of which a SACK changes the state, or whose loss it shows, in one step."""
 
 _ON_THE_WAY: Final = (IN_FLIGHT, MARKED)  # as far as we know, or knew
 
@@ -236,8 +241,6 @@ class OutstandingData:
         that is missing (HTNA) and whether the peer took back what it had acknowledged before.
         """
         old = self.gap_ranges
-        if self._reneged_chunks > MAX_RENEGED_CHUNKS:
-            ranges = []
         if ranges == old:
             return 0, None, False
         self.gap_ranges = ranges
@@ -252,6 +255,11 @@ class OutstandingData:
         if reneged:
             htna = max(htna or 0, self._take_back(reneged))
         return newly_acked, htna, bool(reneged)
+
+    @property
+    def ignores_gap_acks(self) -> bool:
+        """The peer has taken back too much of what it had acknowledged."""
+        return self._reneged_chunks > MAX_RENEGED_CHUNKS
 
     def _acknowledge_gap(self, first: int, last: int) -> int:
         """These have arrived although something before them has not; returns the bytes."""

@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Final
 
 from ..._wire.serial import unwrap32
 from .loss_recovery import LossRecovery, TimeoutAction
-from .outstanding_data import ABANDONED, IN_FLIGHT, OutstandingChunk, OutstandingData
+from .outstanding_data import (
+    ABANDONED,
+    IN_FLIGHT,
+    SACK_STEP,
+    OutstandingChunk,
+    OutstandingData,
+)
 from .prr import ProportionalRateReduction
 from .reordering_window import SLACK, ReorderingWindow
 from .tail_loss_probe import TailLossProbe
@@ -225,13 +231,15 @@ class Rack(LossRecovery):
     def _pass_once_sent(self, now: float, wait: float, highest: int) -> tuple[bool, float]:
         """Go on along the chunks that were sent once: whether any is lost, and when the next is.
 
-        ``highest`` is the TSN up to which a SACK could have told of their arrival.
+        ``highest`` is the TSN up to which a SACK could have told of their arrival.  Where there are
+        many, the others are for the timer, which is due at once.
         """
         data = self._data
         chunks, sent_at = data.chunks, self._sent_at
         tsn = max(self._next_once, data.cumulative_tsn_ack + 1)
         found, due = False, math.inf
-        while tsn <= highest and (chunk := chunks.get(tsn)) is not None:
+        end = min(highest, tsn + SACK_STEP - 1)
+        while tsn <= end and (chunk := chunks.get(tsn)) is not None:
             if _may_be_lost(chunk) and not chunk.retransmitted:
                 if chunk.sent_at > sent_at or (chunk.sent_at == sent_at and tsn > self._tsn):
                     break
@@ -241,6 +249,9 @@ class Rack(LossRecovery):
                 self._lose(chunk)
                 found = True
             tsn += 1
+        else:
+            if end < highest and tsn in chunks:
+                due = now
         self._next_once = tsn
         return found, due
 
@@ -249,7 +260,10 @@ class Rack(LossRecovery):
         repeated, acked = self._repeated, self._data.cumulative_tsn_ack
         newest = self._sent_at, self._tsn
         found = False
+        end = len(repeated) - SACK_STEP
         while repeated:
+            if len(repeated) == end:
+                return found, now
             sent_at, tsn, chunk = repeated[0]
             if tsn > acked and chunk.sent_at == sent_at and _may_be_lost(chunk):
                 if (sent_at, tsn) > newest or tsn > highest:

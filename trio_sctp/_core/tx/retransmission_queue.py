@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from ..._wire.chunks import Sack
 from ..._wire.serial import MASK32, unwrap32
 from ..config import Config
+from ..timer import Timer
 from .choices import make_controller, make_recovery
 from .congestion import Delivery
-from .gap_ranges import ranges_of_blocks
+from .gap_ranges import Range, above, first_changes, ranges_of_blocks
 from .loss_recovery import TimeoutAction
-from .outstanding_data import OutstandingData
+from .outstanding_data import SACK_STEP, OutstandingData
 from .send_queue import SendQueue
 from .transmission import Transmission
 
@@ -29,14 +30,20 @@ __all__ = ["RetransmissionQueue"]
 
 
 class RetransmissionQueue(Transmission):
-    """Sends an association's data and brings it to the peer in spite of losses."""
+    """Sends an association's data and brings it to the peer in spite of losses.
+
+    A SACK that changes much is processed as if the peer had sent several, each of which tells a little
+    more, with the lowest TSNs first.  The next one is due at once, by `sack_timer`.
+    """
 
     __slots__ = (
         "_acked_before_reset",
         "_delivery",
+        "_rest",
         "_round_began_at",
         "invalid_sacks",
         "never_sent_acknowledged",
+        "sack_timer",
         "tsn_reset_pending",
     )
 
@@ -59,6 +66,10 @@ class RetransmissionQueue(Transmission):
             path_mtu=path_mtu,
         )
         self._delivery = Delivery()
+        self.sack_timer = Timer("rest of a SACK")
+        self._rest: Sack | int | None = (
+            None  # or the cumulative TSN ack of a SHUTDOWN, as on the wire
+        )
         self.invalid_sacks = 0
         self.never_sent_acknowledged = False
         """The peer has acknowledged a TSN that was never sent."""
@@ -156,8 +167,8 @@ class RetransmissionQueue(Transmission):
         """Process a SACK (§6.2.1); True if it acknowledged anything new."""
         data = self._data
         cumulative = unwrap32(sack.cumulative_tsn_ack, data.cumulative_tsn_ack)
-        if cumulative < data.cumulative_tsn_ack:  # D i: it was overtaken by a later one
-            return False
+        if cumulative < data.cumulative_tsn_ack or self._is_older_than_rest(cumulative):
+            return False  # D i: it was overtaken by a later one
         ranges = ranges_of_blocks(sack.gap_ack_blocks, cumulative)
         if ranges is None:
             self.invalid_sacks += 1
@@ -166,15 +177,26 @@ class RetransmissionQueue(Transmission):
         if highest >= data.next_tsn:  # §12.4: the association is to be aborted
             self.never_sent_acknowledged = not self._is_of_other_numbering(sack.cumulative_tsn_ack)
             return False
+        if ranges and data.ignores_gap_acks:
+            ranges = []
+        duplicates: Sequence[int] = sack.duplicate_tsns
+        self._rest = None
+        if (part := self._first_part(cumulative, ranges)) is not None:
+            cumulative, ranges = part
+            duplicates = ()
+            self._rest = sack
+            self.sack_timer.start_at(now)
         data.begin_sack()
         advanced = cumulative > data.cumulative_tsn_ack
         acked = data.acknowledge_to(cumulative) if advanced else 0
         gap_acked, htna, reneged = data.acknowledge_ranges(ranges)
+        if part is not None:
+            htna = None  # the whole of it is one miss indication
         acked += gap_acked
         self.allow_burst(acked)
         if progress := advanced or acked > 0:
             self._after_acknowledgement(acked, now)
-        self._recover(acked, htna, sack.duplicate_tsns, now, advanced=advanced)
+        self._recover(acked, htna, duplicates, now, advanced=advanced)
         self._learn_window(sack.a_rwnd, progress, now)
         if self._abandonment.active:  # RFC 3758 §3.5 A4
             if reneged:
@@ -183,11 +205,46 @@ class RetransmissionQueue(Transmission):
         self._manage_t3(advanced, reneged, now)
         return progress
 
+    def _first_part(self, cumulative: int, ranges: list[Range]) -> tuple[int, list[Range]] | None:
+        """What to take of a SACK at first, a cumulative TSN ack and ranges; None: all of it."""
+        data = self._data
+        most = SACK_STEP - (cumulative - data.cumulative_tsn_ack)
+        if most < 0:
+            cumulative += most
+            return cumulative, above(data.gap_ranges, cumulative)
+        old = data.gap_ranges
+        highest = max(ranges[-1][1] if ranges else 0, old[-1][1] if old else 0)
+        if highest - cumulative <= most:
+            return None
+        changed = first_changes(above(old, cumulative), ranges, most)
+        return None if changed is None else (cumulative, changed)
+
+    def _is_older_than_rest(self, cumulative: int) -> bool:
+        rest = self._rest
+        if rest is None:
+            return False
+        wire = rest if isinstance(rest, int) else rest.cumulative_tsn_ack
+        return cumulative < unwrap32(wire, self._data.cumulative_tsn_ack)
+
+    def go_on(self, now: float) -> bool:
+        """`sack_timer` has expired: process more of a SACK or SHUTDOWN; True as `handle_sack`."""
+        rest = self._rest
+        if rest is None:
+            return False
+        if isinstance(rest, int):
+            return self.handle_cumulative_ack(rest, now)
+        return self.handle_sack(rest, now)
+
+    def catch_up(self) -> None:
+        """Process all of the last SACK or SHUTDOWN at once."""
+        while self._rest is not None:
+            self.go_on(self.sack_timer.deadline)
+
     def awaits(self, cumulative_tsn_ack: int) -> bool:
         """Whether a SACK up to here, as on the wire, acknowledges all there is, and no more follows."""
         data = self._data
         return (
-            len(data.chunks) > 0
+            0 < len(data.chunks) <= SACK_STEP
             and (data.next_tsn - 1) & MASK32 == cumulative_tsn_ack
             and not self._abandonment.active
             and not self._window_probe.interval
@@ -213,8 +270,13 @@ class RetransmissionQueue(Transmission):
         if cumulative >= data.next_tsn:  # §12.4
             self.never_sent_acknowledged = not self._is_of_other_numbering(cumulative_tsn_ack)
             return False
-        if cumulative <= data.cumulative_tsn_ack:
+        if cumulative <= data.cumulative_tsn_ack or self._is_older_than_rest(cumulative):
             return False
+        self._rest = None
+        if cumulative - data.cumulative_tsn_ack > SACK_STEP:
+            cumulative = data.cumulative_tsn_ack + SACK_STEP
+            self._rest = cumulative_tsn_ack
+            self.sack_timer.start_at(now)
         window = self.peer_rwnd + data.flight_payload  # nothing newer is known of it
         data.begin_sack()
         acked = data.acknowledge_to(cumulative)
@@ -296,6 +358,7 @@ class RetransmissionQueue(Transmission):
 
     def adopt_peer(self, peer_rwnd: int, now: float) -> None:
         """Another incarnation of the peer answers: it has none of what was sent."""
+        self._rest = None
         self._data.acknowledge_ranges([])
         if self._abandonment.active:
             self._abandonment.forward_tsn.rewind()
@@ -323,6 +386,7 @@ class RetransmissionQueue(Transmission):
 
     def _begin_with(self, tsn: int) -> None:
         """Nothing is outstanding, and this is the next TSN."""
+        self._rest = None
         self._data = OutstandingData(tsn)
         self._abandonment.restart(self._data)
         self.recovery.restart(self._data)
