@@ -161,21 +161,47 @@ def test_all_that_is_taken_back_goes_again_with_the_first_numbers(interleaving: 
 
 
 def test_each_outcome_is_told_with_its_stream_and_counted() -> None:
-    queue = SendQueue()
+    queue = SendQueue(interleaving=True)
     for stream_id in (1, 2):
         for _ in range(2):
             message = OutgoingMessage(stream_id, 51, bytes(20))
             message.policy = Policy(SendOptions(lifetime=1.0), f"of {stream_id}", 0.0)
             queue.add(message)
             queue.policies.add(message)
-    assert taken(queue, room=10, most=1) == [(1, bytes(10))]
+    assert taken(queue, room=10, most=2) == [(1, bytes(10)), (2, bytes(10))]
     begun = queue.expire(2.0)
     for each in begun:
         queue.abandon(each, Outcome.ABANDONED_LIFETIME)
-    assert (queue.policies.abandoned_sent, queue.policies.abandoned_unsent) == (1, 3)
+    assert (queue.policies.abandoned_sent, queue.policies.abandoned_unsent) == (2, 2)
     outcomes = [(told.context, told.stream_id, told.outcome) for told in queue.policies.outcomes]
     gone = Outcome.ABANDONED_LIFETIME
     assert sorted(outcomes) == [("of 1", 1, gone)] * 2 + [("of 2", 2, gone)] * 2
+
+
+def test_what_is_held_and_then_given_up_is_not_waited_for() -> None:
+    """RFC 6525 §5.1.4: our reset of all numbers begins when all but the held was sent."""
+    queue = SendQueue()
+    resets = ResettableStreams(queue)
+
+    def drained() -> bool:
+        return resets.is_drained
+
+    add(queue, 1, b"before")
+    resets.hold()
+    for stream_id, lifetime in ((1, 1.0), (1, 1.0), (2, 9.0), (2, None), (3, None)):
+        add(queue, stream_id, b"held", lifetime=lifetime)
+    assert not drained()
+    assert taken(queue) == [(1, b"before")]
+    assert drained()
+    queue.expire(2.0)
+    check_send_queue(queue)
+    assert drained()
+    assert len(queue.discard(2)) == 2
+    check_send_queue(queue)
+    assert drained()
+    resets.end_hold()
+    assert not drained()
+    assert taken(queue) == [(3, b"held")]
 
 
 def test_after_it_was_cleared_limits_hold_for_what_is_sent_then() -> None:
