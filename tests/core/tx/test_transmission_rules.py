@@ -320,3 +320,43 @@ def test_what_waits_for_a_burst_to_be_allowed_is_let_out_by_the_next_message() -
     assert not is_stuck(a)
     a.send(FULL)
     assert len(a.pull()) == 4
+
+
+# -- a message that is all there is to send goes a short way
+
+
+def lone(a: Sender, size: int = 100) -> bytes:
+    a.send(size)
+    return a.queue.only_chunk(a.room, a.now)
+
+
+def test_6_2_1_b_it_takes_its_part_of_the_peers_window() -> None:
+    a = Sender(cwnd=20 * PMDCS, peer_rwnd=3 * FULL)
+    assert lone(a)
+    assert a.queue.peer_rwnd == 3 * FULL - 100
+    a.send(count=5)
+    assert len(a.pull()) == 2, "there is no room for a third"
+
+
+def test_7_2_1_cwnd_decays_only_where_nothing_was_sent_for_long() -> None:
+    a = Sender(cwnd=20 * PMDCS)
+    for number in range(1, 4):
+        assert lone(a)
+        a.sack(number, after=0.1)
+    assert a.queue.cwnd == 20 * PMDCS
+    a.now += 1.0
+    assert lone(a)
+    assert a.queue.cwnd == 10 * PMDCS
+
+
+def test_what_follows_it_goes_the_long_way_at_once() -> None:
+    a = Sender(cwnd=20 * PMDCS, max_burst=4)
+    assert lone(a)
+    assert not lone(a), "one is in flight"
+    a.send(count=8)
+    assert len(a.pull()) == 4, "a burst"
+
+
+@pytest.mark.parametrize("size, fits", [(FULL, True), (FULL + 1, False)])
+def test_6_9_what_does_not_fit_a_packet_is_none(size: int, fits: bool) -> None:
+    assert bool(lone(Sender(cwnd=20 * PMDCS), size)) is fits
