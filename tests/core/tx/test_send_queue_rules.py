@@ -178,6 +178,21 @@ def test_each_outcome_is_told_with_its_stream_and_counted() -> None:
     assert sorted(outcomes) == [("of 1", 1, gone)] * 2 + [("of 2", 2, gone)] * 2
 
 
+@pytest.mark.parametrize("first_to_end", ["TSN reset", "stream reset"])
+def test_what_two_resets_stand_in_the_way_of_waits_for_both(first_to_end: str) -> None:
+    """RFC 6525 §5.1.2 and §5.2.4."""
+    queue = SendQueue()
+    resets = ResettableStreams(queue)
+    add(queue, 1)
+    resets.pause_all()
+    resets.suspend()
+    ends = [resets.end_suspension, resets.resume_all]
+    for end in ends if first_to_end == "TSN reset" else reversed(ends):
+        assert queue.next_message() is None
+        end()
+    assert queue.next_message() is not None
+
+
 def test_what_is_held_and_then_given_up_is_not_waited_for() -> None:
     """RFC 6525 §5.1.4: our reset of all numbers begins when all but the held was sent."""
     queue = SendQueue()
