@@ -19,9 +19,11 @@ LEAST_ROWS = {
     "rfc8260.md": 40,
     "rfc8831.md": 30,
     "rfc8832.md": 20,
+    "rfc8899.md": 35,
+    "rfc9653.md": 12,
 }
 """The tables, and how many requirements there are at least."""
-LEVELS = {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "RECOMMENDED"}
+LEVELS = {"MUST", "MUST NOT", "REQUIRED", "SHOULD", "SHOULD NOT", "RECOMMENDED"}
 PENDING = "to be named"
 
 
