@@ -360,3 +360,26 @@ def test_what_follows_it_goes_the_long_way_at_once() -> None:
 @pytest.mark.parametrize("size, fits", [(FULL, True), (FULL + 1, False)])
 def test_6_9_what_does_not_fit_a_packet_is_none(size: int, fits: bool) -> None:
     assert bool(lone(Sender(cwnd=20 * PMDCS), size)) is fits
+
+
+# -- many packets at a time
+
+
+@pytest.mark.parametrize("size", [FULL, 570, 50 * FULL])
+def test_6_1_a_what_is_made_in_bulk_leaves_the_peers_window_as_all_else_does(size: int) -> None:
+    a = Sender(cwnd=10**6, max_burst=2**16, peer_rwnd=20 * FULL + 600)
+    a.send(size, count=100)
+    assert a.queue.chunks_to_send(a.room, a.now)
+    assert a.queue.full_packets(a.room, 100, a.now)
+    sent = a.queue._data.flight_payload
+    assert 18 * FULL < sent <= 20 * FULL + 600
+    assert a.queue.peer_rwnd == 20 * FULL + 600 - sent
+
+
+@pytest.mark.parametrize("size", [FULL, 570, 50 * FULL])
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_no_more_is_made_in_bulk_than_was_asked_for(size: int, limit: int) -> None:
+    a = Sender(cwnd=10**6, max_burst=2**16)
+    a.send(size, count=100)
+    assert a.queue.chunks_to_send(a.room, a.now)
+    assert len(a.queue.full_packets(a.room, limit, a.now)) == limit
