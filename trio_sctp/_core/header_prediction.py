@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._wire.data_chunks import SACK_LAYOUT
+from .._wire.data_chunks import SACK_HEADER_SIZE, SACK_LAYOUT
 from .._wire.packet import COMMON_HEADER_SIZE
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["receive_expected"]
 
-_SACK_LENGTH = 16
-_DATA_AT = COMMON_HEADER_SIZE + _SACK_LENGTH
+_DATA_AT = COMMON_HEADER_SIZE + SACK_HEADER_SIZE
 _unpack_sack = SACK_LAYOUT.unpack_from
 
 
@@ -36,7 +35,7 @@ def receive_expected(a: StateMachine, packet: bytes, now: float) -> bool:
     _, _, length, acked, a_rwnd, gaps, duplicates = _unpack_sack(packet, COMMON_HEADER_SIZE)
     queue = tcb.retransmission_queue
     if (
-        length != _SACK_LENGTH
+        length != SACK_HEADER_SIZE
         or gaps
         or duplicates
         or not queue.awaits(acked)

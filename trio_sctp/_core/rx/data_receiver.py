@@ -13,7 +13,13 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..._wire.chunks import Data, ForwardTsn, IData, IForwardTsn
-from ..._wire.data_chunks import I_DATA_HEADER_SIZE, IMMEDIATE, WHOLE, encode_sack
+from ..._wire.data_chunks import (
+    I_DATA_HEADER_SIZE,
+    IMMEDIATE,
+    SACK_HEADER_SIZE,
+    WHOLE,
+    encode_sack,
+)
 from ..._wire.error_causes import (
     ErrorCause,
     InvalidStreamIdentifier,
@@ -36,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DataReceiver"]
 
-_SACK_HEADER_SIZE = 16
 _FLAGS_AT = COMMON_HEADER_SIZE + 1
 _TSN_AT = COMMON_HEADER_SIZE + 4
 _SHORTEST = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
@@ -279,7 +284,7 @@ class DataReceiver:
         blocks: list[tuple[int, int]] = []
         duplicates: list[int] = []
         if self.has_lists:
-            room = (max_size - _SACK_HEADER_SIZE) >> 2
+            room = (max_size - SACK_HEADER_SIZE) >> 2
             blocks = tracker.gap_ack_blocks(room)
             duplicates = tracker.take_duplicates(room - len(blocks))
         a_rwnd = self._window.advertise()

@@ -176,7 +176,9 @@ class _Ranking(StreamScheduler):
         self._unranked: OutboundStream | None = (
             None  # the only active stream, if it is not in the heap
         )
-        self._unranked_is_new = False  # it has its priority, and its first message, since it is
+        self._unranked_is_new = (
+            False  # its priority and its first message are still those it began with
+        )
 
     @abstractmethod
     def _key(self, stream: OutboundStream) -> int:

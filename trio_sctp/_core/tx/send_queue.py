@@ -295,7 +295,8 @@ class SendQueue:
     def make_room(self, size: int, stream_id: int | None, threshold: int) -> int:
         """Give up messages with a discard priority above ``threshold`` (RFC 7496 §3.2).
 
-        The highest first, until that frees ``size`` bytes; of one stream or of all.  Returns how many.
+        The highest first, until that frees ``size`` bytes; of one stream or of all.  Returns how many
+        bytes it has freed.
         """
         freed = 0
         while freed < size:
