@@ -54,9 +54,10 @@ from .dtls_retransmission import Retransmission
 
 __all__ = ["DtlsAssociation"]
 
-LONGEST_SHARED: Final = 1024
-"""The longest datagram of which several packets are taken, if anybody sends such (RFC 6347
-§4.1.1).  In a longer one each could cost as much as a packet can; in a short one all together do not."""
+LONGEST_SHARED: Final = 1472
+"""The longest datagram of which several packets are taken (RFC 6347 §4.1.1): what an Ethernet carries,
+so that whoever puts several into one to save datagrams is understood.  A longer one could hold sixteen
+that each cost as much as a packet can."""
 _MAX_HELD: Final = 64
 _LONGEST_HELD: Final = 2048
 _SUSPICION_TIME: Final = 1.0
