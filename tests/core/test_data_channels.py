@@ -302,14 +302,32 @@ def test_send_without_a_channel_is_a_local_error() -> None:
 
 def test_peers_limit_is_enforced_with_a_typed_error() -> None:
     # RFC 8841 §6
-    pair = ChannelPair(a={"max_message_size": 10}).connect()
+    pair = ChannelPair(a={"max_message_size": 20}).connect()
     stream_id = pair.open(pair.a)
-    pair.send(pair.a, stream_id, b"x" * 10)
-    with pytest.raises(MessageTooLargeError, match=r"data is 12 bytes long: .* at most 10") as info:
-        pair.send(pair.a, stream_id, "ä" * 6)
-    assert (info.value.size, info.value.limit) == (12, 10)
+    pair.send(pair.a, stream_id, b"x" * 20)
+    with pytest.raises(MessageTooLargeError, match=r"data is 22 bytes long: .* at most 20") as info:
+        pair.send(pair.a, stream_id, "ä" * 11)
+    assert (info.value.size, info.value.limit) == (22, 20)
     pair.settle()
-    assert pair.z.data == [(0, b"x" * 10)]
+    assert pair.z.data == [(0, b"x" * 20)]
+
+
+def test_peers_limit_holds_for_the_message_that_opens_a_channel() -> None:
+    # RFC 8841 §6.1: what is longer MUST NOT be sent, and a peer may end the association for it.
+    # RFC 8832 §5.1: a DATA_CHANNEL_OPEN has 12 bytes, the label and the protocol.
+    pair = ChannelPair(a={"max_message_size": 20}, z={"max_message_size": 1}).connect()
+    with pytest.raises(MessageTooLargeError, match="DATA_CHANNEL_OPEN is 21 bytes") as info:
+        pair.open(pair.a, "ä" * 3, "xyz")
+    assert (info.value.size, info.value.limit) == (21, 20)
+    assert len(pair.a.channels) == 0
+    assert pair.open(pair.a, "ä" * 3, "xy") == 0  # and z may accept it: its answer has one byte
+    for end in (pair.a, pair.z):  # by agreement, nothing is sent
+        assert pair.open(end, stream_id=2) == 2
+    pair.send(pair.z, 2, b"x")
+    pair.settle()
+    assert [event.label for event in pair.z.take(ChannelOpened)] == ["ä" * 3]
+    assert pair.a.take(ChannelAccepted)
+    assert pair.a.data == [(2, b"x")]
 
 
 def test_peer_that_says_nothing_takes_65536_bytes_and_zero_means_no_limit() -> None:

@@ -84,6 +84,17 @@ async def test_a_message_longer_than_the_peer_takes_is_refused(autojump_clock: M
         assert await far.receive() == bytes(1000)
 
 
+async def test_a_channel_that_the_peer_cannot_be_told_of_is_refused(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_association_pair(config=Config(max_message_size=3)) as (client, server):
+        with pytest.raises(MessageTooLargeError, match="label"):
+            client.open_channel("chat")
+        near, far = client.open_channel(id=0), server.open_channel(id=0)
+        await near.send(b"abc")
+        assert await far.receive() == b"abc"
+
+
 async def test_data_channels_need_to_be_wanted(autojump_clock: MockClock) -> None:
     async with open_association_pair(data_channels=False) as (client, _server):
         with pytest.raises(LocalProtocolError, match="data_channels"):

@@ -28,10 +28,13 @@ __all__ = [
 
 
 class MessageTooLargeError(PeerLimitError):
-    """A message is longer than the peer takes (max-message-size, RFC 8841 §6)."""
+    """A message is longer than the peer takes (max-message-size, RFC 8841 §6).
 
-    def __init__(self, size: int, limit: int) -> None:
-        super().__init__(f"data is {size} bytes long: the peer takes at most {limit}")
+    It may be the one that opens a channel: 12 bytes, the label and the protocol.
+    """
+
+    def __init__(self, size: int, limit: int, what: str = "data") -> None:
+        super().__init__(f"{what} is {size} bytes long: the peer takes at most {limit}")
         self.size = size
         self.limit = limit
 

@@ -27,7 +27,12 @@ from .channel import (
     opening_of,
 )
 from .channel_closing import ChannelCloser, HeldItem
-from .channel_events import ChannelAccepted, ChannelFailure, ChannelOpened
+from .channel_events import (
+    ChannelAccepted,
+    ChannelFailure,
+    ChannelOpened,
+    MessageTooLargeError,
+)
 from .channel_table import ChannelTable
 from .errors import LocalProtocolError, PeerLimitError
 from .events import AssociationUp, Message
@@ -40,7 +45,14 @@ _CHANNEL_TYPES: Final = frozenset(ChannelType)
 class ChannelOpener:
     """Adds channels to a table; ``receive_again`` gets what came before one was open."""
 
-    __slots__ = ("_association", "_closer", "_receive_again", "_table", "inbound_streams")
+    __slots__ = (
+        "_association",
+        "_closer",
+        "_receive_again",
+        "_send_limit",
+        "_table",
+        "inbound_streams",
+    )
 
     def __init__(
         self,
@@ -48,11 +60,13 @@ class ChannelOpener:
         table: ChannelTable,
         closer: ChannelCloser,
         receive_again: Callable[[Iterable[HeldItem], float], None],
+        send_limit: float,
     ) -> None:
         self._association = association
         self._table = table
         self._closer = closer
         self._receive_again = receive_again
+        self._send_limit = send_limit
         self.inbound_streams = association.config.inbound_streams
 
     # -- opened here
@@ -83,8 +97,13 @@ class ChannelOpener:
         return min(self._association.outbound_streams, self.inbound_streams, 65535)
 
     def _open_by_message(self, channel: Channel, opening: DataChannelOpen, now: float) -> None:
+        message = opening.encode()
+        if len(message) > self._send_limit:  # RFC 8841 §6.1: it is a user message, too
+            raise MessageTooLargeError(
+                len(message), int(self._send_limit), what="label: the DATA_CHANNEL_OPEN"
+            )
         stream_id = self._table.ids.choose(self._stream_limit, self._table.by_id, now)
-        self._association.send(stream_id, opening.encode(), ppid=PPID_DCEP, now=now)
+        self._association.send(stream_id, message, ppid=PPID_DCEP, now=now)
         # RFC 8832 §6: everything goes ordered until the peer is known to have the channel
         channel._ack_awaited = True
         channel._send_unordered = False

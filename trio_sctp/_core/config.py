@@ -71,7 +71,8 @@ class Config:
     """Advertised receiver window credit, 1500 to 2**32 - 1: it bounds what unread messages may hold,
     and the throughput to a_rwnd per round trip."""
     max_message_size: int = 16 * 1024 * 1024
-    """Longest message accepted from the peer; a longer one ends the association (Protocol Violation)."""
+    """Longest message accepted from the peer; a longer one ends the association (Protocol Violation).
+    What opens a channel is a message as well, of 12 bytes, the label and the protocol."""
     max_channels: int = 16_384
     """Data channels at a time, waiting ones included, beyond which those that the peer opens are
     refused; each takes some 3 KiB."""

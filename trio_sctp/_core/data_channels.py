@@ -112,9 +112,11 @@ class DataChannels:
         self._channels = table.by_id
         self._events = table.events
         self._closer = ChannelCloser(association, table, self._receive_again)
-        self._opener = ChannelOpener(association, table, self._closer, self._receive_again)
-        self.counters = table.counters
         self._send_limit: float = max_message_size or float("inf")
+        self._opener = ChannelOpener(
+            association, table, self._closer, self._receive_again, self._send_limit
+        )
+        self.counters = table.counters
         self._receive_limit = local_max_message_size or association.config.max_message_size
         self._ended = False
 
@@ -145,7 +147,8 @@ class DataChannels:
 
         With a `stream_id` the channel is negotiated: the peer's program opens the same id by
         itself, nothing is sent.  `lifetime` is in seconds.  Raises `LocalProtocolError` where an
-        argument is out of its range, the id in use, no id free, or the association ending.
+        argument is out of its range, the id in use, no id free, or the association ending, and
+        `MessageTooLargeError` where the peer does not take a DATA_CHANNEL_OPEN of that length.
         """
         if self._ended:
             raise LocalProtocolError("open: the association is over")
