@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-import secrets
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -72,6 +72,7 @@ async def serve_dtls(
     max_half_open: int = DEFAULT_MAX_HALF_OPEN,
     shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
     capture: CaptureTarget | None = None,
+    rng: random.Random | None = None,
     task_status: trio.TaskStatus[DtlsEndpoint] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
     """Accept DTLS associations on UDP ``port`` and run ``handler(association)`` for each.
@@ -94,6 +95,7 @@ async def serve_dtls(
     check_capacity("max_associations", max_associations)
     check_capacity("max_half_open", max_half_open)
     policy = peer_policy(verify_peer)
+    entropy = ENTROPY if rng is None else rng
     async with (
         await UDPSocket.bind(port, host=host, dont_fragment=config.path_mtu_discovery) as socket,
         captured(capture) as opened,
@@ -109,7 +111,7 @@ async def serve_dtls(
                 plain_messages=plain_messages,
                 max_message_size=max_message_size,
                 shutdown_timeout=shutdown_timeout,
-                rng=ENTROPY,
+                rng=entropy,
                 capture=opened,
             )
 
@@ -120,6 +122,7 @@ async def serve_dtls(
             associate,
             certificate,
             policy,
+            CookieGate(entropy.randbytes(32)),
             max_associations,
             max_half_open,
         )
@@ -190,6 +193,7 @@ class DtlsEndpoint:
         associate: Callable[[DtlsTransport], Association],
         certificate: Certificate,
         policy: PeerPolicy,
+        gate: CookieGate,
         max_associations: int,
         max_half_open: int,
     ) -> None:
@@ -199,9 +203,9 @@ class DtlsEndpoint:
         self._associate = associate
         self._certificate = certificate
         self._policy = policy
+        self._gate = gate
         self._max_associations = max_associations
         self._max_half_open = max_half_open
-        self._gate = CookieGate(secrets.token_bytes(32))
         self._shares: dict[Address, PeerShare] = {}
         self._farewells: Farewells[Address] = Farewells()
         self._statistics = DtlsServerStatistics()

@@ -94,6 +94,26 @@ async def test_a_handler_sees_who_its_peer_is() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_chance_is_repeatable_but_for_that_in_dtls() -> None:
+    async def tags(**options: Any) -> list[int]:
+        tags: list[int] = []
+
+        async def note(association: Association) -> None:
+            tags.append(association._core.local_tag)
+            await echo(association)
+
+        async with trio.open_nursery() as nursery:
+            endpoint = await start(nursery, note, **options)
+            for number in range(2):
+                await ask(endpoint.port, str(number))
+            nursery.cancel_scope.cancel()
+        return tags
+
+    first = await tags(rng=random.Random(7))
+    assert first == await tags(rng=random.Random(7))
+    assert len({*first, *await tags(rng=random.Random(8)), *await tags()}) == 6
+
+
 async def test_strangers_are_refused_on_either_side(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "trio_sctp.serve_dtls")
     async with trio.open_nursery() as nursery:

@@ -16,6 +16,7 @@ from trio_sctp import (
     BadInitError,
     Config,
     LocalProtocolError,
+    PacketCapture,
     SdpError,
     make_init,
     open_association,
@@ -24,7 +25,7 @@ from trio_sctp import (
 )
 from trio_sctp._rtc import DEFAULT_RTC_CONFIG
 from trio_sctp._wire.packet import decode_chunks
-from trio_sctp.testing import CapturedTransport, PacketCapture, memory_link
+from trio_sctp.testing import CapturedTransport, memory_link
 
 HOST = "127.0.0.1"
 

@@ -6,9 +6,9 @@ import io
 from os import PathLike
 from typing import NamedTuple
 
+from trio_sctp import PacketCapture
 from trio_sctp._wire.chunks import Chunk
 from trio_sctp._wire.packet import decode_chunks
-from trio_sctp.testing import PacketCapture
 
 
 class LoggedPacket(NamedTuple):

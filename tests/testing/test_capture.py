@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import assert_checkpoints
 
-from trio_sctp.testing import PacketCapture
+from trio_sctp import PacketCapture
 
 PACKETS = [b"\x13\x88\x13\x88" + bytes(8), b"\x13\x88\x13\x88" + bytes(25), b""]
 

@@ -1,8 +1,7 @@
-"""Tools for tests: an emulated network in virtual time, and packet captures."""
+"""Tools for tests: an emulated network in virtual time, pairs of associations, captures."""
 
 from __future__ import annotations
 
-from .._capture import PacketCapture as PacketCapture
 from ._captured_transport import CapturedTransport as CapturedTransport
 from ._emulated_link import (
     BurstLoss as BurstLoss,
