@@ -32,7 +32,6 @@ from ._dtls_transport import (
 from ._errors import HandshakeFailed, comes_from
 from ._farewells import Farewells
 from ._key_log import key_log_from_environment
-from ._mailbox import Mailbox
 from ._open_association import (
     DEFAULT_SHUTDOWN_TIMEOUT,
     ENTROPY,
@@ -40,6 +39,7 @@ from ._open_association import (
     make_association,
 )
 from ._serve import DEFAULT_MAX_ASSOCIATIONS, Handler
+from ._socket_share import SocketShare
 from ._transport import plain_address
 from ._udp_address import Address
 from ._udp_socket import UDPSocket
@@ -148,37 +148,14 @@ class DtlsServerStatistics:
 
 
 @final
-class PeerShare(Mailbox):
-    """The part of the server's socket that belongs to one peer."""
+class DtlsShare(SocketShare):
+    """What one peer's DTLS association, ``dtls``, sends and receives."""
 
-    __slots__ = ("_socket", "dtls", "remote_address")
+    __slots__ = ("dtls",)
 
     def __init__(self, socket: UDPSocket, address: Address, dtls: DtlsAssociation) -> None:
-        super().__init__()
-        self._socket = socket
-        self.remote_address = address
+        super().__init__(socket, address)
         self.dtls = dtls
-
-    @property
-    def max_datagram_size(self) -> int:
-        return self._socket.max_datagram_size
-
-    @property
-    def never_fragments(self) -> bool:
-        return self._socket.never_fragments
-
-    @property
-    def datagram_overhead(self) -> int:
-        return self._socket.overhead_to(self.remote_address)
-
-    async def send_batch(self, datagrams: Sequence[bytes]) -> None:
-        await self._socket.send_to(self.remote_address, datagrams)
-
-    def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
-        return self._socket.send_to_nowait(self.remote_address, datagrams)
-
-    async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
-        await self._socket.send_fragmented_to(self.remote_address, datagrams)
 
 
 @final
@@ -206,7 +183,7 @@ class DtlsEndpoint:
         self._gate = gate
         self._max_associations = max_associations
         self._max_half_open = max_half_open
-        self._shares: dict[Address, PeerShare] = {}
+        self._shares: dict[Address, DtlsShare] = {}
         self._farewells: Farewells[Address] = Farewells()
         self._statistics = DtlsServerStatistics()
         self.local_address: Address = socket.local_address
@@ -239,7 +216,7 @@ class DtlsEndpoint:
                 await self._socket.send_batch(answers)
 
     def _judge(
-        self, address: Address, datagrams: list[bytes], share: PeerShare | None
+        self, address: Address, datagrams: list[bytes], share: DtlsShare | None
     ) -> list[tuple[Address, Sequence[bytes]]]:
         """Datagrams of a stranger, or of a known address where somebody may begin anew."""
         now = trio.current_time()
@@ -262,8 +239,8 @@ class DtlsEndpoint:
         return [(address, replies)] if replies else []
 
     def _begin(
-        self, address: Address, hello: ClientHelloPrefix, datagram: bytes, old: PeerShare | None
-    ) -> PeerShare | None:
+        self, address: Address, hello: ClientHelloPrefix, datagram: bytes, old: DtlsShare | None
+    ) -> DtlsShare | None:
         """A client has shown that it can receive at its address."""
         statistics = self._statistics
         if statistics.half_open >= self._max_half_open or (
@@ -283,13 +260,13 @@ class DtlsEndpoint:
             hello=hello,
             key_log=key_log_from_environment(),
         )
-        share = self._shares[address] = PeerShare(self._socket, address, dtls)
+        share = self._shares[address] = DtlsShare(self._socket, address, dtls)
         share.deliver([datagram])
         statistics.half_open += 1
         self._nursery.start_soon(self._serve, share)
         return share
 
-    async def _serve(self, share: PeerShare) -> None:
+    async def _serve(self, share: DtlsShare) -> None:
         transport = DtlsTransport(share, share.dtls)
         association: Association | None = None
         half_open = True

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Final, Protocol, final
@@ -22,14 +21,12 @@ from ._association import Association
 from ._dtls_transport import DtlsTransport, finish_handshake
 from ._errors import AssociationError, AssociationLost, HandshakeFailed
 from ._key_log import key_log_from_environment
-from ._mailbox import Mailbox
 from ._open_association import AssociationManager
 from ._rtc_ice import Ice, Path
 from ._rtc_routes import RtcRoutes
 from ._rtc_session import RtcSession
-from ._rtc_sockets import RtcSockets, to_socket_address
-from ._udp_address import Address as SocketAddress
-from ._udp_socket import UDPSocket
+from ._rtc_share import RtcShare
+from ._rtc_sockets import RtcSockets
 from ._webrtc.certificate import Certificate, Fingerprint, PeerPolicy
 from ._webrtc.dtls import DtlsAssociation
 from ._webrtc.dtls_common import DtlsConfig
@@ -62,84 +59,6 @@ class PeerOwner(Protocol):
 
 
 @final
-class PeerShare(Mailbox):
-    """What DTLS of one peer sends and receives, whichever way ICE has found."""
-
-    __slots__ = (
-        "_ice",
-        "_last_path",
-        "_last_way",
-        "_max_datagram_size",
-        "_sockets",
-        "why_over",
-    )
-
-    def __init__(self, ice: Ice, sockets: RtcSockets, max_datagram_size: int) -> None:
-        super().__init__()
-        self._ice = ice
-        self._sockets = sockets
-        self._max_datagram_size = max_datagram_size
-        self._last_path: Path | None = None
-        self._last_way: tuple[UDPSocket, SocketAddress] | None = None
-        self.why_over: Callable[[], Exception] | None = None
-
-    @property
-    def max_datagram_size(self) -> int:
-        return self._max_datagram_size
-
-    @property
-    def never_fragments(self) -> bool:
-        return self._sockets.never_fragment
-
-    @property
-    def datagram_overhead(self) -> int:
-        path = self._ice.send_path
-        if path is None:
-            return 0
-        return self._sockets.by_address[path[0]].overhead_to(to_socket_address(path[1]))
-
-    @property
-    def remote_address(self) -> tuple[str, int] | None:
-        path = self._ice.send_path
-        return None if path is None else path[1]
-
-    def _way(self) -> tuple[UDPSocket, SocketAddress] | None:
-        """From where to where the peer is reached; None where that is not known (any more)."""
-        if self.closed:
-            raise trio.ClosedResourceError("this peer was closed")
-        if self.why_over is not None:
-            raise self.why_over()
-        path = self._ice.send_path
-        if path is None:
-            return None
-        if path is not self._last_path:
-            way = self._sockets.by_address[path[0]], to_socket_address(path[1])
-            self._last_path, self._last_way = path, way
-        return self._last_way
-
-    async def send_batch(self, datagrams: Sequence[bytes]) -> None:
-        if (way := self._way()) is None:
-            await trio.lowlevel.checkpoint()  # there will be another one: these are lost
-        else:
-            await way[0].send_to(way[1], datagrams)
-
-    def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
-        way = self._way()
-        return len(datagrams) if way is None else way[0].send_to_nowait(way[1], datagrams)
-
-    async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
-        if (way := self._way()) is None:
-            await trio.lowlevel.checkpoint()
-        else:
-            await way[0].send_fragmented_to(way[1], datagrams)
-
-    def fail(self, why: Callable[[], Exception]) -> None:
-        if self.why_over is None:
-            self.why_over = why
-            self.end(why)
-
-
-@final
 class RtcPeer(AbstractAsyncContextManager[Association]):
     """A WebRTC peer to be, as `RtcEndpoint.answer` and `RtcEndpoint.offer` give it.
 
@@ -154,7 +73,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         self._owner = owner
         self._session = session
         self._ice: Ice = session.ice
-        self._share = PeerShare(session.ice, owner._sockets, max_datagram_size)
+        self._share = RtcShare(session.ice, owner._sockets, max_datagram_size)
         self._dtls: DtlsAssociation | None = None
         self._transport: DtlsTransport | None = None
         self._manager: AssociationManager | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn, TypeAlias, final
 
 import trio
@@ -29,15 +29,14 @@ from ._open_association import (
     ENTROPY,
     AssociationManager,
 )
-from ._transport import DatagramTransport, plain_address
+from ._socket_share import SocketShare
+from ._transport import plain_address
 from ._udp_address import Address
 from ._udp_socket import UDPSocket
 
 __all__ = ["DEFAULT_MAX_ASSOCIATIONS", "Handler", "UdpEndpoint", "serve_udp"]
 
 DEFAULT_MAX_ASSOCIATIONS: Final = 10_000
-BATCHES_KEPT: Final = 16
-"""Batches of received packets that wait for an association's receiver; more are dropped."""
 
 LOGGER = logging.getLogger("trio_sctp.serve_udp")
 
@@ -83,7 +82,7 @@ async def serve_udp(
         captured(capture) as opened,
     ):
 
-        def make_association(core: CoreAssociation, share: SocketShare) -> Association:
+        def make_association(core: CoreAssociation, share: AssociationShare) -> Association:
             return Association(
                 core,
                 share,
@@ -92,7 +91,7 @@ async def serve_udp(
                 plain_messages=plain_messages,
                 max_message_size=max_message_size,
                 shutdown_timeout=shutdown_timeout,
-                peer_address=share.address,
+                peer_address=share.remote_address,
                 capture=opened,
             )
 
@@ -110,91 +109,38 @@ async def serve_udp(
 
 
 @final
-class SocketShare(DatagramTransport):
-    """The part of a server's socket that belongs to one association."""
+class AssociationShare(SocketShare):
+    """What the association that the endpoint calls ``core`` sends and receives."""
 
-    __slots__ = (
-        "_core",
-        "_endpoint",
-        "_inbox",
-        "_outbox",
-        "_socket",
-        "_waiting",
-        "address",
-        "association",
-        "dropped",
-    )
+    __slots__ = ("_core", "_endpoint", "_take", "association")
 
     def __init__(
         self, socket: UDPSocket, endpoint: Endpoint, core: CoreAssociation, address: Address
     ) -> None:
-        self._socket = socket
+        super().__init__(socket, address)
         self._endpoint = endpoint
         self._core = core
-        self._inbox, self._outbox = trio.open_memory_channel[list[bytes]](BATCHES_KEPT)
-        self._waiting = False
-        """The association's receiver has processed all that came before."""
+        self._take: Callable[[list[bytes]], None] | None = None
         self.association: Association
-        self.address = address
-        self.dropped = 0
-
-    @property
-    def max_datagram_size(self) -> int:
-        return self._socket.max_datagram_size
-
-    @property
-    def never_fragments(self) -> bool:
-        return self._socket.never_fragments
-
-    @property
-    def datagram_overhead(self) -> int:
-        return self._socket.overhead_to(self.address)
 
     def move(self, address: Address) -> None:
         """The peer is somewhere else now."""
-        self.address = address
+        self.remote_address = address
         self.association.peer_address = plain_address(address)
 
-    def deliver(self, packets: list[bytes]) -> None:
-        """Packets of the peer have arrived.
+    def deliver_to(self, take: Callable[[list[bytes]], None]) -> None:
+        self._take = take
 
-        A receiver that is at rest need not be woken for them: they are processed at once.  What comes
-        before it has begun waits; as in a socket's buffer there may be no room.
-        """
-        driver = self.association._driver
-        if self._waiting and driver.transport is self:
-            driver.received(packets)
+    def deliver(self, datagrams: list[bytes]) -> None:
+        if self._waiting and self._take is not None:
+            self._take(datagrams)
             self._endpoint.update(self._core)
-            return
-        try:
-            self._inbox.send_nowait(packets)
-        except (trio.WouldBlock, trio.BrokenResourceError):
-            self.dropped += len(packets)
-
-    async def send_batch(self, datagrams: Sequence[bytes]) -> None:
-        await self._socket.send_to(self.address, datagrams)
-
-    def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
-        return self._socket.send_to_nowait(self.address, datagrams)
-
-    async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
-        await self._socket.send_fragmented_to(self.address, datagrams)
+        else:
+            super().deliver(datagrams)
 
     async def receive_batch(self) -> list[bytes]:
         self._endpoint.update(self._core)  # it has processed what was received before
-        self._waiting = not self._outbox.statistics().current_buffer_used
-        try:
-            return await self._outbox.receive()
-        finally:
-            self._waiting = False
-
-    async def receive(self) -> bytes:
-        raise NotImplementedError("an association receives in batches")
-
-    async def aclose(self) -> None:
-        """The share is given back, the socket stays."""
-        self._outbox.close()
-        await trio.lowlevel.checkpoint()
+        return await super().receive_batch()
 
 
 @final
@@ -207,14 +153,14 @@ class UdpEndpoint:
         endpoint: Endpoint,
         nursery: trio.Nursery,
         handler: Handler,
-        make_association: Callable[[CoreAssociation, SocketShare], Association],
+        make_association: Callable[[CoreAssociation, AssociationShare], Association],
     ) -> None:
         self._socket = socket
         self._endpoint = endpoint
         self._nursery = nursery
         self._handler = handler
         self._make_association = make_association
-        self._shares: dict[CoreAssociation, SocketShare] = {}
+        self._shares: dict[CoreAssociation, AssociationShare] = {}
         self.local_address: Address = socket.local_address
         """The address it is bound to, as the socket module has it."""
 
@@ -250,12 +196,12 @@ class UdpEndpoint:
         for core, batch in batches.items():
             share = self._shares.get(core)
             if share is not None:
-                if share.address != address:  # RFC 6951 §5.4: its UDP port may have changed
+                if share.remote_address != address:  # RFC 6951 §5.4: its UDP port may have changed
                     share.move(endpoint.address_of(core))
                 share.deliver(batch)
 
     def _accept(self, core: CoreAssociation, address: Address) -> None:
-        share = self._shares[core] = SocketShare(self._socket, self._endpoint, core, address)
+        share = self._shares[core] = AssociationShare(self._socket, self._endpoint, core, address)
         share.association = self._make_association(core, share)
         self._nursery.start_soon(self._serve, core, share.association)
 
