@@ -247,7 +247,7 @@ class RtcEndpoint:
         # Two lite agents would wait for each other: towards one that is, we are not.
         ice = self._make_ice(controlling=False, lite=self._options.lite and not remote.ice_lite)
         session = self._make_session(ice, dtls_role)
-        session.accept_offer(offer)
+        session.accept_offer(remote)
         return await self._introduce(session, trickle=trickle)
 
     def _check_is_of_another(self, remote: RemoteDescription) -> None:

@@ -38,6 +38,8 @@ from ._webrtc.ice_common import (
     LocalCandidate,
     PairSelected,
 )
+from ._webrtc.sdp_common import SdpType
+from ._webrtc.sdp_remote import RemoteDescription
 
 __all__ = ["RtcPeer"]
 
@@ -130,7 +132,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         `trio.ClosedResourceError` if the peer is over, as one is whose answer comes too late.
         """
         self._check_can_signal(sdp)
-        self._session.accept_answer(sdp)
+        self._session.accept_answer(RemoteDescription.parse(sdp, SdpType.ANSWER))
         self._settle(trio.current_time())
 
     def add_candidate(self, candidate: str | None) -> None:
@@ -150,7 +152,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         `trio.ClosedResourceError` if the peer is over: then a new session is needed.
         """
         self._check_can_signal(offer)
-        self._session.accept_offer(offer)
+        self._session.accept_offer(RemoteDescription.parse(offer, SdpType.OFFER))
         self._after_restart()
         return self.local_description
 

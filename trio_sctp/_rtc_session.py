@@ -103,9 +103,8 @@ class RtcSession:
             return local.answer(self.remote, setup=self._role)
         return local.offer(after=self.remote)
 
-    def accept_offer(self, sdp: str) -> None:
+    def accept_offer(self, remote: RemoteDescription) -> None:
         """The peer's offer, the first one or a further one."""
-        remote = RemoteDescription.parse(sdp, "offer")
         self._check_same_peer(remote)
         role = self._role_towards(remote)
         self._exchange_inits(remote)
@@ -133,11 +132,10 @@ class RtcSession:
         except ValueError as error:  # RFC 8842 §5.1: that would be another DTLS association
             raise SdpError(f"another role in DTLS in the same session: {error}") from None
 
-    def accept_answer(self, sdp: str) -> None:
+    def accept_answer(self, remote: RemoteDescription) -> None:
         """The peer's answer to our offer."""
         if self.type != "offer":
             raise SdpError("an answer although nothing was offered")
-        remote = RemoteDescription.parse(sdp, "answer")
         self._check_same_peer(remote)
         if remote.ice_lite and self.ice.lite:
             raise SdpError("both ends are ICE lite")
