@@ -44,7 +44,7 @@ def test_checks_are_answered_with_integrity() -> None:
     assert response.transaction_id == bytes(range(12))
     assert response.mapped_address == PEER
     assert response.verify_integrity(MINE.password.encode())
-    assert response.has_fingerprint
+    assert Attribute.FINGERPRINT in response.attributes
     assert agent.is_verified(PEER)
     assert agent.send_address == PEER
     assert agent.selected is None

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .certificate import Certificate, Fingerprint, PeerPolicy
+from .certificate import Certificate, PeerPolicy
 from .dtls_common import (
     DtlsClosed,
     DtlsCloseReason,
@@ -421,12 +421,11 @@ class DtlsAssociation:
         self._state = _State.ESTABLISHED
         self._incoming = engine.incoming
         self.peer_certificate = engine.peer_certificate
-        cipher, profile = engine.details
         self._engine = None  # OpenSSL has done its part
         self._suspicion = _Suspicion()
         if self.client:
             self._retransmission.answered()  # a server's last flight may be wanted again
-        self._events.append(DtlsEstablished(Fingerprint.of(self.peer_certificate), cipher, profile))
+        self._events.append(DtlsEstablished(*engine.details))
         held, self._held = self._held, []
         for record in held:
             if self._state is _State.ESTABLISHED:

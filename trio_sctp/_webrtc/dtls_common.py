@@ -6,8 +6,6 @@ import enum
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .certificate import Fingerprint
-
 __all__ = [
     "DtlsCloseReason",
     "DtlsClosed",
@@ -53,7 +51,6 @@ class DtlsCloseReason(enum.Enum):
 class DtlsEstablished:
     """The handshake is complete and the peer is the one expected: packets may be sent."""
 
-    peer_fingerprint: Fingerprint
     cipher: str
     srtp_profile: str
     """Empty where the peer did not offer one."""

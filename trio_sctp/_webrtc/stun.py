@@ -158,11 +158,6 @@ class StunMessage:
     # -- what it says --------------------------------------------------------------------------
 
     @property
-    def has_fingerprint(self) -> bool:
-        """Whether there is a FINGERPRINT; a wrong one is not decoded in the first place."""
-        return self._fingerprint_offset is not None
-
-    @property
     def has_integrity(self) -> bool:
         """Whether there is a MESSAGE-INTEGRITY of either kind."""
         return self._integrity is not None
