@@ -43,6 +43,7 @@ PAGE = r"""<!doctype html>
   <input id="name" aria-label="Your name" placeholder="Name" maxlength="40" size="8" required>
   <input id="text" aria-label="Message" placeholder="Message" maxlength="500" required>
   <button disabled>Say</button></form>
+<script src="connect.js"></script>
 <script>
 const [status, log, form] = ['p', 'ol', 'form'].map((name) => document.querySelector(name));
 const [name, text, button] = form.elements;
@@ -62,12 +63,7 @@ form.onsubmit = (event) => {
   room.send(JSON.stringify({name: name.value, text: text.value}));
   text.value = '';
 };
-(async () => {
-  await pc.setLocalDescription();  // the server is ICE lite: it need not know where we are
-  const answer = await fetch('offer', {method: 'POST', body: JSON.stringify(pc.localDescription)});
-  if (!answer.ok) throw Error((await answer.json()).error);
-  await pc.setRemoteDescription(await answer.json());
-})().catch((error) => { status.textContent = error; });
+connect(pc).catch((error) => { status.textContent = error; });
 </script>
 """
 

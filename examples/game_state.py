@@ -44,6 +44,7 @@ PAGE = r"""<!doctype html>
 <p role="status">connecting …</p>
 <canvas width="800" height="800" role="img"
   aria-label="The field: your player runs to the pointer"></canvas>
+<script src="connect.js"></script>
 <script>
 const status = document.querySelector('p'), canvas = document.querySelector('canvas');
 const pc = new RTCPeerConnection();
@@ -81,12 +82,7 @@ const draw = () => {
   requestAnimationFrame(draw);
 };
 draw();
-(async () => {
-  await pc.setLocalDescription();  // the server is ICE lite: it need not know where we are
-  const answer = await fetch('offer', {method: 'POST', body: JSON.stringify(pc.localDescription)});
-  if (!answer.ok) throw Error((await answer.json()).error);
-  await pc.setRemoteDescription(await answer.json());
-})().catch((error) => { status.textContent = error; });
+connect(pc).catch((error) => { status.textContent = error; });
 </script>
 """
 

@@ -1,7 +1,8 @@
 """What the examples for browsers have in common: signalling by HTTP, and the end by an interrupt.
 
 ``POST /offer`` with ``{"type": "offer", "sdp": ...}`` as JSON is answered by ``{"type": "answer",
-"sdp": ...}``; all candidates are in the descriptions.  ``GET /`` gives a page that does so.
+"sdp": ...}``; all our candidates are in it.  ``GET /`` gives the page, and connect.js beside this file
+is the page's half of that.
 
 Needs the extra ``web``: pip install trio-sctp[web]
 """
@@ -14,6 +15,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -27,11 +29,15 @@ from starlette.routing import Route
 import trio_sctp
 
 LONGEST_OFFER = 64 * 1024
+CONNECT = Path(__file__).with_name("connect.js").read_text()
 
 
 def application(server: trio_sctp.RtcServer, html: str) -> Starlette:
     async def page(request: Request) -> Response:
         return HTMLResponse(html)
+
+    async def script(request: Request) -> Response:
+        return Response(CONNECT, media_type="text/javascript")
 
     async def offer(request: Request) -> Response:
         body = b""
@@ -48,7 +54,13 @@ def application(server: trio_sctp.RtcServer, html: str) -> Starlette:
             return JSONResponse({"error": str(error)}, status_code=503)
         return JSONResponse({"type": "answer", "sdp": peer.local_description})
 
-    return Starlette(routes=[Route("/", page), Route("/offer", offer, methods=["POST"])])
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/connect.js", script),
+            Route("/offer", offer, methods=["POST"]),
+        ]
+    )
 
 
 async def serve_http(

@@ -24,6 +24,7 @@ PAGE = """<!doctype html>
 <h1>Echo</h1>
 <form><input autofocus autocomplete="off" disabled> <button disabled>Send</button></form>
 <pre></pre>
+<script src="connect.js"></script>
 <script>
 const [form] = document.forms, [input, button] = form.elements;
 const log = (text) => { document.querySelector('pre').textContent += text + '\\n'; };
@@ -34,14 +35,7 @@ channel.onopen = () => { input.disabled = button.disabled = false; };
 channel.onclose = () => { input.disabled = button.disabled = true; log('channel closed'); };
 channel.onmessage = ({data}) => log(`it said: ${data}`);
 form.onsubmit = (event) => { event.preventDefault(); channel.send(input.value); input.value = ''; };
-(async () => {
-  await pc.setLocalDescription();
-  while (pc.iceGatheringState !== 'complete')
-    await new Promise((r) => pc.addEventListener('icegatheringstatechange', r, {once: true}));
-  const answer = await fetch('offer', {method: 'POST', body: JSON.stringify(pc.localDescription)});
-  if (!answer.ok) throw Error(await answer.text());
-  await pc.setRemoteDescription(await answer.json());
-})().catch((error) => log(error));
+connect(pc).catch((error) => log(error));
 </script>
 """
 
