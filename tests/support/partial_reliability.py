@@ -13,10 +13,12 @@ from trio_sctp._core.states import SENDING
 from trio_sctp._core.tx.retransmission_queue import RetransmissionQueue
 from trio_sctp._wire.chunks import Data, ForwardTsn, IData, IForwardTsn
 
-__all__ = ["ONCE", "PrPair", "is_forward_tsn"]
+__all__ = ["FULL", "ONCE", "MakePair", "PrPair", "deliver_all", "entry", "is_forward_tsn"]
 
 ONCE = SendOptions(max_retransmits=0)
 """As UDP does it."""
+FULL = 1168
+"""Payload that fills a packet, with I-DATA; with DATA there is room for four bytes more."""
 
 
 def is_forward_tsn(packet: Packet) -> bool:
@@ -124,3 +126,17 @@ class PrPair(Pair):
     def outcomes(self) -> list[tuple[Any, Outcome]]:
         """What A has heard of its messages, taken off the list."""
         return [(o.context, o.outcome) for o in self.a.take(MessageOutcome)]
+
+
+MakePair = Callable[..., PrPair]
+
+
+def deliver_all(pair: PrPair) -> None:
+    """Deliver everything under way before anything answers it."""
+    for _ in range(len(pair.transit)):
+        pair.deliver()
+
+
+def entry(interleaving: bool, stream_id: int, number: int) -> tuple[Any, ...]:
+    """What a FORWARD TSN lists of an ordered message that was given up."""
+    return (stream_id, False, number) if interleaving else (stream_id, number)
