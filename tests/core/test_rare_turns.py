@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from tests.core.test_stream_reset import A_TSN, DENIED, pair as reset_pair, response
 from tests.support.association_pair import End, Pair, established_pair
 from tests.support.incoming_data import Sender, arrive, data, new_receiver, take
+from tests.support.reset_ends import A_TSN, DENIED, pair as reset_pair, response
 from trio_sctp._core.channel_ids import ChannelIds
 from trio_sctp._core.config import Config
 from trio_sctp._core.errors import LocalProtocolError

@@ -10,11 +10,7 @@ from tests.support.partial_reliability import (
     entry,
     is_forward_tsn,
 )
-from trio_sctp._core.events import (
-    AssociationClosed,
-    CloseReason,
-    Outcome,
-)
+from trio_sctp._core.events import AssociationClosed, CloseReason, Outcome
 from trio_sctp._wire import chunks as c
 
 

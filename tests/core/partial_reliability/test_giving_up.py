@@ -7,11 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.support.partial_reliability import FULL, ONCE, MakePair, PrPair, entry
-from trio_sctp._core.events import (
-    BufferedAmountLow,
-    Outcome,
-    SendBufferDrained,
-)
+from trio_sctp._core.events import BufferedAmountLow, Outcome, SendBufferDrained
 from trio_sctp._core.send_options import SendOptions
 from trio_sctp._core.states import State
 from trio_sctp._wire import chunks as c

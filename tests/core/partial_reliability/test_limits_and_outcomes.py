@@ -11,12 +11,7 @@ from tests.support.partial_reliability import FULL, ONCE, MakePair, PrPair
 from trio_sctp._core import capabilities
 from trio_sctp._core.capabilities import Capabilities
 from trio_sctp._core.errors import LocalProtocolError
-from trio_sctp._core.events import (
-    CloseReason,
-    Outcome,
-    SendBufferDrained,
-    StreamDelivered,
-)
+from trio_sctp._core.events import CloseReason, Outcome, SendBufferDrained, StreamDelivered
 from trio_sctp._core.send_options import SendOptions
 from trio_sctp._core.states import State
 from trio_sctp._wire import chunks as c
