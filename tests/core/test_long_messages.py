@@ -1,5 +1,5 @@
-"""The middle of long messages is treated in bulk at both ends, and so are many messages of one stream
-when they are sent: nobody must be able to tell.
+"""The middle of long messages is treated in bulk at both ends, and so is all that one stream sends:
+nobody must be able to tell.
 
 The sender makes the packets of a batch together, the receiver takes packets that only carry on without
 making chunks of them.  Each is compared with what happens packet by packet.
@@ -19,6 +19,7 @@ from trio_sctp._wire.packet import encode_packet
 SCHEDULERS = ("fcfs", "rr", "rr_pkt", "prio", "fc", "wfq")
 LENGTH_BYTES = (14, 15)
 LONG = (1, 900, 1168, 1169, 3000, 20_000, 60_000)
+MIDDLING = (1, 700, 1169, 1300, 1750, 2336, 4000)
 SHORT = (1, 50, 300, 550, 600, 1024, 1168)
 
 
@@ -43,7 +44,7 @@ def pull_by(end: End, limit: int, now: float) -> list[bytes]:
 @pytest.mark.parametrize("interleaving", [False, True])
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("streams", [1, 4])
-@pytest.mark.parametrize("sizes", [LONG, SHORT])
+@pytest.mark.parametrize("sizes", [LONG, MIDDLING, SHORT])
 def test_a_batch_is_the_same_packets_as_one_at_a_time(
     interleaving: bool, scheduler: str, streams: int, sizes: tuple[int, ...]
 ) -> None:

@@ -365,7 +365,7 @@ def test_6_9_what_does_not_fit_a_packet_is_none(size: int, fits: bool) -> None:
 # -- many packets at a time
 
 
-@pytest.mark.parametrize("size", [FULL, 570, 50 * FULL])
+@pytest.mark.parametrize("size", [FULL, 570, FULL + 300, 50 * FULL])
 def test_6_1_a_what_is_made_in_bulk_leaves_the_peers_window_as_all_else_does(size: int) -> None:
     a = Sender(cwnd=10**6, max_burst=2**16, peer_rwnd=20 * FULL + 600)
     a.send(size, count=100)
@@ -376,7 +376,7 @@ def test_6_1_a_what_is_made_in_bulk_leaves_the_peers_window_as_all_else_does(siz
     assert a.queue.peer_rwnd == 20 * FULL + 600 - sent
 
 
-@pytest.mark.parametrize("size", [FULL, 570, 50 * FULL])
+@pytest.mark.parametrize("size", [FULL, 570, FULL + 300, 50 * FULL])
 @pytest.mark.parametrize("limit", [0, 1, 3])
 def test_no_more_is_made_in_bulk_than_was_asked_for(size: int, limit: int) -> None:
     a = Sender(cwnd=10**6, max_burst=2**16)

@@ -328,19 +328,28 @@ class Transmission:
         """Up to ``limit`` further packets of new data, what has ``room`` bytes behind their headers.
 
         They are full, with the middle of messages that `chunks_to_send`, which has to be asked first,
-        has begun, or with whole messages; and both windows are wide open: what `chunks_to_send` looks
-        at for each packet is the same for all of these.  Where anything differs they end, and it
-        goes on.
+        has begun, with whole messages, or with the end of one and the beginning of the next; and both
+        windows are wide open: what `chunks_to_send` looks at for each packet is the same for all of
+        these.  Where anything differs they end, and it goes on.
         """
         window = self._window_of_many(now)
         room &= ~3  # chunks are padded
-        if window <= 0 or limit <= 0 or room <= self._send_queue.header_size:
-            return []
-        flight_before = self._data.flight_size
-        between = self._send_queue.is_between_messages
-        packets = (self._whole_messages if between else self._middles)(room, limit, window, now)
+        packets: list[bytes] = []
+        if window <= 0 or room <= self._send_queue.header_size:
+            return packets
+        flight_before = flight_size = self._data.flight_size
+        while len(packets) < limit:
+            make = self._whole_messages if self._send_queue.is_between_messages else self._middles
+            packets += make(room, limit - len(packets), window, now)
+            window += flight_size - self._data.flight_size
+            flight_size = self._data.flight_size
+            if len(packets) == limit or not (mixed := self._mixed(room, window, now)):
+                break
+            packets += mixed
+            window += flight_size - self._data.flight_size
+            flight_size = self._data.flight_size
         if packets and self.recovery.quota is not None:
-            self._sent(self._data.flight_size - flight_before, now)
+            self._sent(flight_size - flight_before, now)
         return packets
 
     def _window_of_many(self, now: float) -> int:
@@ -400,6 +409,42 @@ class Transmission:
                 wires.append(wire)
             packets.append(wires[0] if len(wires) == 1 else b"".join(wires))
         return packets
+
+    def _mixed(self, room: int, window: int, now: float) -> list[bytes]:
+        """A packet of what comes next of the only stream that has any; none if that leaves room."""
+        data, queue = self._data, self._send_queue
+        if window < room or self.peer_rwnd - self._pmdcs < room:
+            return []
+        queue.start_packet()
+        stream = queue.streams.only_stream(_MAX_BUNDLED)
+        if stream is None or stream.unsent_bytes <= room:
+            return []
+        header_size, interleaving = queue.header_size, queue.interleaving
+        wires: list[bytes] = []
+        while len(wires) < _MAX_BUNDLED:
+            message = stream.messages[0]
+            size = len(message.payload) - message.offset
+            if size > room - header_size:
+                size = room - header_size
+                if size < self._least_fragment:
+                    break
+            flags, payload = queue.take(message, size)
+            tsn = data.next_tsn & MASK32
+            if not interleaving:
+                wire = encode_data(
+                    flags, tsn, message.stream_id, message.ssn, message.ppid, payload
+                )
+            else:
+                shared = message.ppid
+                if not flags & BEGINNING:
+                    message.fsn = fsn = message.fsn + 1
+                    shared = fsn & MASK32
+                wire = encode_i_data(flags, tsn, message.stream_id, message.mid, shared, payload)
+            data.add(wire, size, message, now)
+            self.peer_rwnd -= size
+            wires.append(wire)
+            room -= len(wire)
+        return [b"".join(wires)] if wires else wires
 
     def _may_probe(self, bundled: bool, now: float) -> bool:
         """Whether one chunk may go out although the peer has no room (§6.1 A)."""
