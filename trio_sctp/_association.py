@@ -31,6 +31,7 @@ from ._errors import Ending, blame
 from ._event_queue import EventQueue
 from ._message_channel import MessageChannel
 from ._packet_log import LOGGER as PACKET_LOGGER, PacketLog
+from ._pump import Pump
 from ._reactions import REACTIONS
 from ._receipt import Receipt, Wishes
 from ._tap import PacketTap, TappedTransport
@@ -85,21 +86,17 @@ class Association(trio.abc.AsyncResource):
         if data_channels:
             self._channels = DataChannels(core, client=client, max_message_size=max_message_size)
         self._takes_messages = not data_channels if plain_messages is None else plain_messages
-        self._open_channels: dict[int, DataChannel] = {}
         self.messages: MessageChannel = MessageChannel(self)
         """Messages that belong to no data channel; a `trio.abc.Channel` of `Message` values."""
 
         self._visitors, self._incoming = trio.open_memory_channel[DataChannel](math.inf)
         self._events = EventQueue()
-        self._watching_total = False
-        self._driver = Driver(
-            core,
-            self._tapped(transport, capture),
-            dispatch=self._dispatch,
-            on_failure=self._on_transport_failure,
-        )
-        self._ring = self._driver.ring
-        self._touched = self._driver.touched
+        pump = self._pump = Pump(self, core, self._channels, self._tapped(transport, capture))
+        self._driver = Driver(core, pump)
+        self._open_channels = pump.open_channels
+        self._ring = pump.ring
+        self._touched = pump.touched
+        self._consumed = pump.consumed
 
         self._capabilities = core.capabilities
         self._round_trip = Answer[float]()
@@ -113,9 +110,6 @@ class Association(trio.abc.AsyncResource):
         self._failure_told = False
         """An exception of this association's failure was raised: who handles that need not hear it
         again on leaving."""
-        self._sent_after = -1
-        """How many times all that was sent had been acknowledged when the user last sent something:
-        what this end does by itself, such as accepting channels, may be lost with the association."""
         self._abandoned = ""
         self._transport_error: Exception | None = None
         self._ending: Ending | None = None
@@ -428,22 +422,11 @@ class Association(trio.abc.AsyncResource):
         ending = self._ending
         if ending is None or self._aborted_here or self._failure_told:
             return
-        has_sent = self._sent_after == self._core.drain_count
+        has_sent = self._pump.sent_after == self._core.drain_count
         if has_sent and ending.undelivered_messages and ending.kind is not None:
             raise ending.for_sender()
 
     # -- for channels
-
-    def _send(self, stream_id: int, value: bytes | str) -> None:
-        assert self._channels is not None
-        now = self._driver.current_time()
-        try:
-            self._channels.send(stream_id, value, now=now)
-        except PeerLimitError as error:
-            blame(error, self)
-            raise
-        self._sent_after = self._core.drain_count
-        self._driver.queued(now)
 
     def _send_with(
         self, stream_id: int, value: bytes | str, wishes: Wishes, since: float | None
@@ -469,8 +452,7 @@ class Association(trio.abc.AsyncResource):
     def _sent(self, receipt: Receipt | None, now: float) -> None:
         if receipt is not None:
             receipt._used = True
-        self._sent_after = self._core.drain_count
-        self._driver.queued(now)
+        self._pump.sent(now)
 
     def _make_room(
         self, size: int, discard_priority: int | None, stream_id: int | None = None
@@ -481,11 +463,6 @@ class Association(trio.abc.AsyncResource):
         )
         if freed:
             self._touched(now)
-
-    def _consumed(self, size: int) -> None:
-        """A message was taken: its bytes no longer fill the receiver window."""
-        if self._core.message_consumed(size):
-            self._ring()
 
     def _discard_content(self, messages: Iterable[ChannelMessage]) -> None:
         for message in messages:
@@ -568,26 +545,11 @@ class Association(trio.abc.AsyncResource):
 
     def _watch_total(self) -> None:
         """Wake senders of plain messages when the send queue is down at their low-water mark."""
-        self._watching_total = True
+        self._pump.watches_total = True
 
-    # -- the core
-
-    def _dispatch(self, now: float) -> None:
-        channels = self._channels
-        while True:
-            event = self._core.next_event() if channels is None else channels.next_event(now=now)
-            if event is None:
-                break
-            if type(event) is ChannelMessage:
-                channel = self._open_channels.get(event.stream_id)
-                if channel is None:
-                    self._consumed(event.size)
-                elif not channel._inbox.put(event):
-                    channel._drop(event)
-            else:
-                REACTIONS[type(event)](self, event)
-        if self._watching_total and self.messages._at_low_water():
-            self._watching_total = False
+    def _look_at_total(self) -> None:
+        if self.messages._at_low_water():
+            self._pump.watches_total = False
             self.messages._room_again()
 
     def _accepted(self, channel: DataChannel) -> None:

@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
 
 import trio
 from trio.lowlevel import (
+    Abort,
     ParkingLot,
     cancel_shielded_checkpoint,
     checkpoint,
     checkpoint_if_cancelled,
+    current_task,
     enable_ki_protection,
+    wait_task_rescheduled,
 )
 
 from ._answer import Answer
 from ._core.arguments import check_integer
 from ._core.errors import LocalProtocolError
-from ._inbox import Inbox
+from ._inbox import Inbox, TurnedAwayError
 from ._receipt import NO_WISHES, SendKeywords, Wishes, wishes_of
 
 if TYPE_CHECKING:
@@ -124,12 +127,30 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
         error after the last one before it failed, `trio.ClosedResourceError` if this end was
         closed.
         """
-        try:
-            item = await self._inbox.take()
-        except trio.ClosedResourceError as error:
-            self._association._because_closed(error)
-            raise
-        return self._got(item)
+        inbox = self._inbox
+        if inbox:
+            await checkpoint_if_cancelled()
+            item = inbox.take_nowait()
+            await cancel_shielded_checkpoint()
+            return self._got(item)
+        if inbox.is_over:
+            over = inbox.over()
+        else:
+            task = current_task()
+            inbox.join(task)
+
+            def leave(_: object) -> Abort:
+                inbox.leave(task)
+                return Abort.SUCCEEDED
+
+            try:
+                return self._got(await wait_task_rescheduled(leave))
+            except TurnedAwayError as turned_away:
+                over = turned_away.over
+        await checkpoint()  # who was cancelled at the same moment hears of that
+        if isinstance(over, trio.ClosedResourceError):
+            self._association._because_closed(over)
+        raise over
 
     # -- sending
 

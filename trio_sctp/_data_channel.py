@@ -161,10 +161,10 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
         if wishes is not NO_WISHES or since is not None:
             self._association._send_with(self.id, value, wishes, since)
         else:
-            self._association._send(self.id, value)
+            self._association._pump.send(self.id, value)
 
     def _got(self, item: ChannelMessage) -> Content:
-        self._association._consumed(item.size)
+        self._association._pump.consumed(item.size)
         return item.data
 
     def _unsent(self) -> int:

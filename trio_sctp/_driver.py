@@ -8,35 +8,18 @@ transport, does propagate.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
-import OpenSSL.SSL
 import trio
 from trio.lowlevel import checkpoint, enable_ki_protection
 
 from ._core.association import Association as CoreAssociation
-from ._transport import DatagramTransport
+from ._pump import TRANSPORT_ERRORS, Pump
 
 __all__ = ["Driver"]
 
-TRANSPORT_ERRORS: Final = (
-    OSError,
-    trio.BrokenResourceError,
-    trio.ClosedResourceError,
-    trio.EndOfChannel,
-    OpenSSL.SSL.Error,  # what `trio.DTLSChannel` raises where the peer has said good-bye
-)
-"""What a transport raises when it has failed or was closed; anything else is a bug."""
-PACKETS_PER_BATCH: Final = 54
-"""Packets pulled at a time: of 1200 bytes, as many as one call with segmentation offload takes."""
-BYTES_PER_CALL: Final = 65507
-"""What one call with segmentation offload takes over IPv4, all headers below SCTP's left out."""
-UDP_OVERHEAD: Final = 28
-BYTES_PER_BATCH: Final = 4 * 65536
-"""As many bytes are pulled at a time, where packets are large."""
 QUIET_TURNS: Final = 2
 """Scheduler turns without new data after which a packet that is not full goes out."""
 FULL_ENOUGH: Final = 9000
@@ -50,109 +33,28 @@ PARTING_TIME: Final = 1.0
 
 
 class Driver:
-    """Runs one association.
+    """Runs one association: it waits, and its `Pump` does what is to be done then."""
 
-    ``dispatch(now)`` is to take the core's events; ``on_failure(error)`` hears what the transport
-    raised, once for each direction that stopped by it.
-    """
-
-    def __init__(
-        self,
-        core: CoreAssociation,
-        transport: DatagramTransport,
-        *,
-        dispatch: Callable[[float], None],
-        on_failure: Callable[[Exception], None],
-    ) -> None:
+    def __init__(self, core: CoreAssociation, pump: Pump) -> None:
         self._core = core
-        self.transport = transport
-        self.current_time = trio.current_time
-        self._dispatch = dispatch
-        self._on_failure = on_failure
-        self._doorbell, self._queue = trio.open_memory_channel[None](1)
-        self._rung = False
+        self._pump = pump
         self._busy = False
-        self._sending = False
-        self._left: list[bytes] = []
-        self._limit_for = self._limit = 0
-        self._overhead = max(transport.datagram_overhead - UDP_OVERHEAD, 0)
         self._stopping = False
-        self._can_send = True
         self._sender_finished = trio.Event()
-        self._timer = trio.CancelScope()
-        self._armed = math.inf
         self._scopes: list[trio.CancelScope] = []
         self.crashed = False
         """A bug in one of the tasks has come up: it cancels the nursery."""
 
     def start(self, nursery: trio.Nursery, name: str) -> None:
-        self.current_time = trio.lowlevel.current_clock().current_time  # the same, but direct
+        clock = trio.lowlevel.current_clock()
+        self._pump.current_time = clock.current_time  # as `trio.current_time`, but direct
         for task in (self._run_receiver, self._run_sender, self._run_timer):
             nursery.start_soon(self._guard, task, name=f"{task.__name__} of {name}")
 
-    def ring(self) -> None:
-        """Let the sender look whether there is something to send."""
-        if not self._rung:
-            self._rung = True
-            self._doorbell.send_nowait(None)
-
-    def queued(self, now: float) -> None:
-        """The program has sent a message.
-
-        It leaves at once if nothing is on its way: a request should not wait for the sender's turn.
-        Otherwise the sender bundles it with what follows; where the windows are full, it will be
-        asked when the peer has made room.
-        """
-        if self._core.awaits_acknowledgement:
-            if not self._core.waits_for_peer:
-                self.ring()
-        else:
-            self._send_at_once(now)
-
-    def _send_at_once(self, now: float) -> None:
-        """Send what is due as far as that goes without waiting; the rest is left to the sender."""
-        if self._sending or self._rung or not self._can_send:
-            self.ring()
-            return
-        core = self._core
-        limit = self._batch_limit()
-        packets = core.packets_to_send(now=now, limit=limit)
-        if packets:
-            try:
-                sent = 0
-                if not core.split_oversized(packets)[1]:
-                    sent = self.transport.send_batch_nowait(packets)
-            except TRANSPORT_ERRORS as error:
-                self._can_send = False
-                self._on_failure(error)
-                return
-            self._left = packets[sent:]
-            if self._left or len(packets) == limit:
-                self.ring()
-        if core.has_events:
-            self._dispatch(now)
-        self._arm_timer()
-
-    def received(self, packets: list[bytes]) -> None:
-        """Packets have come from the peer: process them, and answer without waiting."""
-        now = self.current_time()
-        core = self._core
-        core.receive_packets(packets, now=now)
-        self._dispatch(now)
-        if core.may_send:
-            self._send_at_once(now)
-        else:
-            self._arm_timer()
-
-    def touched(self, now: float) -> None:
-        """The core was given something: see what came of it."""
-        self._dispatch(now)
-        self.ring()
-
     async def stop(self) -> None:
         """End the tasks, after the sender has written what is left: an ABORT perhaps."""
-        self._stopping = self._rung = True
-        self._doorbell.close()
+        self._stopping = True
+        self._pump.stop()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + PARTING_TIME):
             await self._sender_finished.wait()
         self._cancel_tasks()
@@ -163,7 +65,7 @@ class Driver:
             trio.CancelScope(shield=True, deadline=trio.current_time() + PARTING_TIME),
             suppress(*TRANSPORT_ERRORS),
         ):
-            await self.transport.aclose()
+            await self._pump.transport.aclose()
 
     # -- the tasks
 
@@ -186,24 +88,26 @@ class Driver:
             scope.cancel()
 
     async def _run_receiver(self) -> None:
-        receive_batch = self.transport.receive_batch
-        self.transport.deliver_to(self.received)
+        pump = self._pump
+        receive_batch = pump.transport.receive_batch
+        pump.transport.deliver_to(pump.received)
         while True:
             try:
                 packets = await receive_batch()
             except TRANSPORT_ERRORS as error:
-                self._on_failure(error)
+                pump.failed(error)
                 return
-            self.received(packets)
+            pump.received(packets)
 
     async def _run_sender(self) -> None:
+        pump = self._pump
         try:
-            async for _ in self._queue:
+            async for _ in pump.doorbell:
                 if self._busy:
                     await self._let_a_batch_fill()
-                self._rung = self._stopping
+                pump.rung = self._stopping
                 await self._send_all()
-                self._busy = self._rung  # more has come while this was being sent
+                self._busy = pump.rung  # more has come while this was being sent
         finally:
             self._sender_finished.set()
 
@@ -225,66 +129,53 @@ class Driver:
             unsent = now_unsent
             await checkpoint()
 
-    def _batch_limit(self) -> int:
-        """As many packets as fill whole calls, with what DTLS adds to them."""
-        size = self._core.path_mtu
-        if size != self._limit_for:
-            limit = min(PACKETS_PER_BATCH, BYTES_PER_BATCH // size)
-            run = BYTES_PER_CALL // (size + self._overhead)
-            self._limit_for, self._limit = size, limit - limit % run if 0 < run < limit else limit
-        return self._limit
-
     async def _send_all(self) -> None:
-        self._sending = True
+        pump = self._pump
+        pump.sending = True
         try:
-            if self._left:
-                left, self._left = self._left, []
+            if pump.left:
+                left, pump.left = pump.left, []
                 await self._write(left)
             while await self._send_batch():
                 if self._busy and self._core.total_unsent_bytes < BATCH_ENOUGH:
-                    self.ring()  # the rest goes with what is coming
+                    pump.ring()  # the rest goes with what is coming
                     break
         finally:
-            self._sending = False
+            pump.sending = False
 
     async def _send_batch(self) -> bool:
         """Pull a batch and write it; whether there may be more."""
         now = trio.current_time()
-        limit = self._batch_limit()
+        pump = self._pump
+        limit = pump.batch_limit()
         packets = self._core.packets_to_send(now=now, limit=limit)
-        self._dispatch(now)
-        self._arm_timer()
+        pump.dispatch(now)
+        pump.arm_timer()
         if packets:
             await self._write(packets)
         return len(packets) == limit
 
     async def _write(self, packets: list[bytes]) -> None:
-        if self._can_send:
+        if self._pump.can_send:
             try:
                 await self._send(packets)
             except TRANSPORT_ERRORS as error:
-                self._can_send = False
-                self._on_failure(error)
+                self._pump.fail_sending(error)
 
     async def _send(self, packets: list[bytes]) -> None:
         fit, oversized = self._core.split_oversized(packets)
         if fit:
-            await self.transport.send_batch(fit)
+            await self._pump.transport.send_batch(fit)
         if oversized:
-            await self.transport.send_fragmented(oversized)
+            await self._pump.transport.send_fragmented(oversized)
 
     async def _run_timer(self) -> None:
+        pump = self._pump
         while True:
-            self._timer = trio.CancelScope(deadline=self._armed)
-            with self._timer:
+            pump.timer = trio.CancelScope(deadline=pump.armed)
+            with pump.timer:
                 await trio.sleep_forever()
             now = trio.current_time()
             self._core.handle_timeout(now=now)
-            self.touched(now)
-            self._armed = self._core.next_timeout()
-
-    def _arm_timer(self) -> None:
-        """An earlier deadline moves the sleeper; before a later one it wakes in vain, and looks."""
-        deadline = self._core.wakes_at
-        if deadline < self._armed:
-            self._armed = self._timer.deadline = deadline
+            pump.touched(now)
+            pump.armed = self._core.next_timeout()

@@ -12,26 +12,17 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
 from outcome import Error, Value
-from trio.lowlevel import (
-    Abort,
-    Task,
-    cancel_shielded_checkpoint,
-    checkpoint,
-    checkpoint_if_cancelled,
-    current_task,
-    reschedule,
-    wait_task_rescheduled,
-)
+from trio.lowlevel import Task, reschedule
 
 if TYPE_CHECKING:
     from ._errors import Ending
 
-__all__ = ["Inbox"]
+__all__ = ["Inbox", "TurnedAwayError"]
 
 ItemT = TypeVar("ItemT")
 
 
-class _TurnedAwayError(Exception):
+class TurnedAwayError(Exception):
     """Why whoever waited gets nothing: as it was then, whatever comes before they run."""
 
     def __init__(self, over: Exception) -> None:
@@ -44,21 +35,24 @@ class Inbox(Generic[ItemT]):
     Those who wait are served in the order in which they came.
     """
 
-    __slots__ = ("_closed", "_ending", "_items", "_takers")
+    __slots__ = ("_closed", "_ending", "_items", "_takers", "is_over")
 
     def __init__(self) -> None:
+        self.is_over = False
+        """Nothing more will come than what is there."""
         self._closed = False
         self._ending: Ending | None = None
         self._items: deque[ItemT] | None = None
         self._takers: dict[Task, None] | None = None
-        """The tasks that wait; while there are any, there are no items."""
+        """The tasks that sleep until they are given something; while there are any, there are no
+        items."""
 
     def __len__(self) -> int:
         return len(self._items) if self._items else 0
 
     def put(self, item: ItemT) -> bool:
         """False if nobody will ever take it."""
-        if self._closed or self._ending is not None:
+        if self.is_over:
             return False
         if self._takers:
             task = next(iter(self._takers))
@@ -74,55 +68,42 @@ class Inbox(Generic[ItemT]):
         """Nothing more will come: who has taken all that is there is told of ``ending``."""
         if self._ending is None:
             self._ending = ending
+            self.is_over = True
             self._turn_away()
 
     def close(self) -> list[ItemT]:
         """The taker wants no more: whoever waits gets `trio.ClosedResourceError`.  What is left."""
         left = list(self._items or ())
         self._items = None
-        self._closed = True
+        self._closed = self.is_over = True
         self._turn_away()
         return left
 
     def take_nowait(self) -> ItemT:
         if self._items:
             return self._items.popleft()
-        if self._closed or self._ending is not None:
-            raise self._over()
+        if self.is_over:
+            raise self.over()
         raise trio.WouldBlock
 
-    async def take(self) -> ItemT:
-        """One checkpoint, also where it raises; a cancelled one takes nothing."""
-        if self._items:
-            await checkpoint_if_cancelled()
-            item = self._items.popleft()
-            await cancel_shielded_checkpoint()
-            return item
-        if self._closed or self._ending is not None:
-            over = self._over()
-        else:
-            if self._takers is None:
-                self._takers = {}
-            takers, task = self._takers, current_task()
-            takers[task] = None
+    def join(self, task: Task) -> None:
+        """``task`` goes to sleep: it is woken with an item, or by `TurnedAwayError`."""
+        if self._takers is None:
+            self._takers = {}
+        self._takers[task] = None
 
-            def leave(_: object) -> Abort:
-                del takers[task]
-                return Abort.SUCCEEDED
-
-            try:
-                return await wait_task_rescheduled(leave)  # type: ignore[no-any-return]
-            except _TurnedAwayError as turned_away:
-                over = turned_away.over
-        await checkpoint()  # who was cancelled at the same moment hears of that
-        raise over
+    def leave(self, task: Task) -> None:
+        """It sleeps no more, as it was cancelled."""
+        assert self._takers is not None
+        del self._takers[task]
 
     def _turn_away(self) -> None:
         takers, self._takers = self._takers or (), None
         for task in takers:
-            reschedule(task, Error(_TurnedAwayError(self._over())))
+            reschedule(task, Error(TurnedAwayError(self.over())))
 
-    def _over(self) -> Exception:
+    def over(self) -> Exception:
+        """What whoever takes is told once `is_over` and nothing is left."""
         if self._closed:
             return trio.ClosedResourceError("this end was closed")
         assert self._ending is not None

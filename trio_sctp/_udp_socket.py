@@ -74,7 +74,7 @@ class ConnectedUDPSocket(BatchedSocket, DatagramTransport):
     @property
     def remote_address(self) -> Address:
         """Where the socket is connected to."""
-        self._check_open()
+        self._calls.check_open()
         address: Address = self._socket.getpeername()
         return address
 
@@ -84,7 +84,7 @@ class ConnectedUDPSocket(BatchedSocket, DatagramTransport):
 
     async def send_batch(self, datagrams: Sequence[bytes]) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
-        self._check_open()
+        self._calls.check_open()
         await self._send(datagrams, None)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
@@ -94,12 +94,12 @@ class ConnectedUDPSocket(BatchedSocket, DatagramTransport):
 
     async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
-        self._check_open()
+        self._calls.check_open()
         await self._send_fragmented(datagrams, None)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
-        return self._send_nowait(datagrams, 0, None)
+        return self._calls.send(datagrams, 0, None)
 
     async def receive(self) -> bytes:
         if self._pending:
@@ -165,7 +165,7 @@ class UDPSocket(BatchedSocket, trio.abc.AsyncResource):
         Raises `ValueError` for a port out of range and `OSError` if the name is unknown.
         """
         check_port("port", port, 1)
-        self._check_open()
+        self._calls.check_open()
         flags = stdlib_socket.AI_V4MAPPED if is_dual_stack(self._socket) else 0
         return (await resolve(host, port, self._socket.family, flags))[0][1]
 
@@ -176,18 +176,18 @@ class UDPSocket(BatchedSocket, trio.abc.AsyncResource):
         `trio.ClosedResourceError` if the socket was closed, by another task meanwhile too.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        self._check_open()
+        self._calls.check_open()
         await self._send(datagrams, address)
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     def send_to_nowait(self, address: Address, datagrams: Sequence[bytes]) -> int:
         """Send what the socket's buffer takes at once; returns how many of the first went."""
-        return self._send_nowait(datagrams, 0, address)
+        return self._calls.send(datagrams, 0, address)
 
     async def send_batch(self, batch: Sequence[tuple[Address, Sequence[bytes]]]) -> None:
         """`send_to` for many peers at the price of one checkpoint."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        self._check_open()
+        self._calls.check_open()
         for address, datagrams in batch:
             await self._send(datagrams, address)
         await trio.lowlevel.cancel_shielded_checkpoint()
@@ -195,7 +195,7 @@ class UDPSocket(BatchedSocket, trio.abc.AsyncResource):
     async def send_fragmented_to(self, address: Address, datagrams: Sequence[bytes]) -> None:
         """As `send_to`, but these may be fragmented on their way, even where others never are."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        self._check_open()
+        self._calls.check_open()
         await self._send_fragmented(datagrams, address)
         await trio.lowlevel.cancel_shielded_checkpoint()
 

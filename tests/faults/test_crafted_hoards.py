@@ -256,7 +256,7 @@ async def test_a_channel_takes_three_kilobytes(autojump_clock: MockClock) -> Non
                     i_data(tsn + 2 * number + 1, 2 * number, 1),
                 ]
                 core.receive_packets([packet_to(core, *chunks)], now=now)
-                server._dispatch(now)
+                server._pump.dispatch(now)
                 core.packets_to_send(now=now)
             assert len(server._open_channels) == count
             # a refused one takes less, until the peer has answered our reset
@@ -311,7 +311,7 @@ async def test_events_with_long_lists_make_way_sooner(autojump_clock: MockClock)
         with measured() as grown:
             for _ in range(300):
                 core.receive_packets([packet_to(core, errors)], now=now)
-                server._dispatch(now)
+                server._pump.dispatch(now)
             assert grown() < 600_000
         assert server.events.statistics().current_buffer_used > 1
         client.abort()

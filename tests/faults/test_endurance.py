@@ -201,7 +201,7 @@ async def test_ten_hours_on_an_unreliable_path(autojump_clock: MockClock) -> Non
     config = Config(association_max_retrans=100, rto_max=20.0, path_mtu_discovery=False)
     pair = open_association_pair(delay=0.02, loss=0.02, seed=5, config=config)
     async with pair as (client, server):
-        end = client._driver.transport
+        end = client._pump.transport
         channel = client.open_channel()
         far = await server.listen().accept()
         sizes = []

@@ -260,7 +260,7 @@ async def test_other_tasks_have_their_turn_between_the_steps(autojump_clock: Moc
             chunks = [c.Data((tsn + n) % 2**32, 0, n, 0, b"xy") for n in range(first, first + 50)]
             core.receive_packets([packet_to(core, *chunks)], now=now)
         last = packet_to(core, c.Data(tsn % 2**32, 0, 0, 0, b"xy"))
-        server._driver.received([last])
+        server._pump.received([last])
         numbers: list[int] = []
         while len(numbers) < count:
             taken = 0

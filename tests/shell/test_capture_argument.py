@@ -191,7 +191,7 @@ async def test_the_log_of_packets_is_off_unless_asked_for(
 ) -> None:
     async with open_association_pair() as (client, _):
         assert not caplog.records
-        assert type(client._driver.transport).__name__ == "LinkEnd", "nothing in between"
+        assert type(client._pump.transport).__name__ == "LinkEnd", "nothing in between"
     with caplog.at_level(logging.DEBUG, logger="trio_sctp.packets"):
         async with open_association_pair():
             pass

@@ -272,7 +272,7 @@ async def test_a_close_notify_ends_the_association(autojump_clock: MockClock) ->
             with pytest.raises(trio.BrokenResourceError):  # noqa: PT012
                 async with open_association(server, client=False) as association:
                     await trio.sleep(1)
-                    association._driver._can_send = False  # no ABORT, no SHUTDOWN
+                    association._pump.can_send = False  # no ABORT, no SHUTDOWN
                     await server.aclose()
                     await association.listen().accept()
 

@@ -304,7 +304,7 @@ async def test_leaving_is_seen_at_once() -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(enter, answering, wait_closed)
                 async with offering as association:
-                    association._driver._can_send = False  # SCTP says nothing
+                    association._pump.can_send = False  # SCTP says nothing
                     association.abort()
 
 
@@ -334,7 +334,8 @@ async def test_a_peer_that_vanishes(lite: bool) -> None:
 
 def silence(socket: Any) -> None:
     """From now on what is sent goes nowhere."""
-    real = socket._socket
+    calls = socket._calls
+    real = calls._socket
 
     class Mute:
         def __getattr__(self, name: str) -> Any:
@@ -346,7 +347,7 @@ def silence(socket: Any) -> None:
         def sendmsg(self, parts: list[bytes], *_: object) -> int:
             return sum(map(len, parts))
 
-    socket._socket = Mute()
+    calls._socket = Mute()
 
 
 @pytest.mark.parametrize("lite", [False, True])

@@ -181,8 +181,8 @@ async def test_a_client_that_begins_anew_at_its_address() -> None:
         endpoint = await start(nursery, handler)
         with pytest.raises(AssociationError):  # noqa: PT012
             async with connect(endpoint.port, local_host=HOST) as association:
-                port = association._driver.transport._transport.local_address[1]
-                association._driver.transport._transport.close()  # without a word
+                port = association._pump.transport._transport.local_address[1]
+                association._pump.transport._transport.close()  # without a word
                 await association.wait_closed()
                 await association.listen().accept()
         await ask(endpoint.port, "I am new", local_host=HOST, local_port=port)
@@ -276,7 +276,7 @@ async def test_forged_hellos_and_alerts_from_a_peers_address() -> None:
     async with trio.open_nursery() as nursery:
         endpoint = await start(nursery)
         async with connect(endpoint.port) as association, association.open_channel() as channel:
-            below = association._driver.transport._transport
+            below = association._pump.transport._transport
             assert isinstance(below, ConnectedUDPSocket)
             for _ in range(50):
                 await below.send_batch([hello, alert, b"\x15\xfe\xfd" + bytes(20)])

@@ -392,7 +392,7 @@ async def test_ipv4_peers_of_a_socket_for_both_kinds_have_ipv4_addresses() -> No
         async with open_udp_association(HOST, endpoint.port, local_host=HOST) as association:
             while not addresses:
                 await trio.sleep(0.01)
-            port = association._driver.transport.local_address[1]  # type: ignore[attr-defined]
+            port = association._pump.transport.local_address[1]  # type: ignore[attr-defined]
         nursery.cancel_scope.cancel()
     assert addresses == [(HOST, port)]
 

@@ -14,8 +14,8 @@ import pytest
 import trio
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
-from trio_sctp import _udp_batches, _udp_offload
-from trio_sctp._udp_batches import LONE_TURNS
+from trio_sctp import _udp_calls, _udp_offload
+from trio_sctp._udp_calls import LONE_TURNS
 from trio_sctp._udp_socket import ConnectedUDPSocket, UDPSocket
 
 SIZES = [1200] * 5 + [300, 1200, 40, 41, 41, 0, 1200, 1200, 0, 9000, 9000, 1, 1, 1]
@@ -184,7 +184,7 @@ async def test_a_full_receive_batch_leaves_the_rest_for_the_next() -> None:
         sent = datagrams([10] * 100)
         await sender.send_batch(sent)
         first = await receiver.receive_batch()
-        assert first == sent[: _udp_batches.BATCH_CALLS]
+        assert first == sent[: _udp_calls.BATCH_CALLS]
         assert await receiver.receive_batch() == sent[len(first) :]
 
 
@@ -192,7 +192,7 @@ async def test_a_full_receive_batch_leaves_the_rest_for_the_next() -> None:
 async def test_a_receive_batch_is_bounded_in_bytes(
     offload: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_udp_batches, "BATCH_BYTES", 2000)
+    monkeypatch.setattr(_udp_calls, "BATCH_BYTES", 2000)
     left, right = udp_pair()
     async with (
         ConnectedUDPSocket(left, offload=False) as sender,
@@ -308,7 +308,7 @@ async def test_a_kernel_without_the_options_just_says_no() -> None:
 
 @pytest.fixture
 def runs_are_possible(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_udp_batches, "can_segment", lambda _: True)
+    monkeypatch.setattr(_udp_calls, "can_segment", lambda _: True)
 
 
 @pytest.mark.usefixtures("runs_are_possible")
