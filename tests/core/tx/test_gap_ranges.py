@@ -6,7 +6,7 @@ from itertools import groupby
 
 import pytest
 
-from trio_sctp._core.tx.gap_ranges import Range, above, ranges_of_blocks, subtract
+from trio_sctp._core.tx.gap_ranges import Range, above, changes, ranges_of_blocks, subtract
 
 FIRST = 100
 SETS = [{FIRST + bit for bit in range(7) if bits >> bit & 1} for bits in range(128)]
@@ -24,6 +24,7 @@ def test_what_is_in_one_and_not_in_the_other() -> None:
     for tsns, these in zip(SETS, ranges, strict=True):
         for others, those in zip(SETS, ranges, strict=True):
             assert subtract(these, those) == ranges_of(tsns - others)
+            assert changes(those, these) == (ranges_of(tsns - others), ranges_of(others - tsns))
 
 
 def test_what_is_above_a_tsn() -> None:

@@ -144,7 +144,7 @@ class DataReceiver:
         return None if problem is None else _violation(problem)
 
     def receive_alone(self, packet: bytes) -> bool:
-        """Take a packet of nothing but the middle of a message or a whole one, with the next new TSN.
+        """Take a packet of nothing but the middle of a message, with the highest TSN, or a whole one.
 
         Most packets are such, those of a long message also while something before them is missing.
         They say nothing else, so they need not become chunks first.  False if this is another one, to
@@ -156,15 +156,19 @@ class DataReceiver:
             return fragment == WHOLE and self.receive_whole(packet, COMMON_HEADER_SIZE)
         tracker, queue = self._tracker, self._queue
         above = tracker.above
-        tsn = tracker.cumulative_tsn_ack + 1 + len(above)
+        tsn = tracker.cumulative_tsn_ack + 1
+        ahead = (_unpack_tsn(packet, _TSN_AT)[0] - tsn) & MASK32
+        missing = ahead - len(above)
         if (
-            _unpack_tsn(packet, _TSN_AT)[0] != tsn & MASK32
-            or len(above) >= MAX_TSNS_AHEAD
+            missing < 0
+            or ahead >= MAX_TSNS_AHEAD
             or queue.charge >= self._config.a_rwnd
-            or not queue.add_middle(packet, tsn)
+            or not queue.add_middle(packet, tsn + ahead)
         ):
             return False
-        if above:
+        if ahead:
+            if missing:
+                above.extend(bytes(missing))
             above.append(1)
             self._sack_now = True  # §6.7: there is a gap
         else:

@@ -7,6 +7,8 @@ no more than the gap ack blocks that it reports.  Nothing is kept while TSNs arr
 
 from __future__ import annotations
 
+import re
+from itertools import islice
 from typing import Final
 
 from ..._wire.serial import MASK32
@@ -19,6 +21,9 @@ offsets, RFC 9260 §3.3.4).  It bounds what one chunk with a forged TSN makes us
 
 _MAX_OFFSET: Final = 0xFFFF
 _MAX_DUPLICATES: Final = 256
+# the first 1 by itself, since a literal byte is looked for twenty times as fast as a repetition
+_runs_of_ones: Final = re.compile(b"\x01\x01*").finditer
+_span: Final = re.Match.span
 
 
 class DataTracker:
@@ -80,16 +85,8 @@ class DataTracker:
 
     def gap_ack_blocks(self, max_blocks: int) -> list[tuple[int, int]]:
         """Gap Ack Blocks, the lowest first (RFC 9260 §6.7): offsets from the cumulative TSN ack."""
-        find, size = self.above.find, len(self.above)
-        blocks: list[tuple[int, int]] = []
-        start = find(1)
-        while 0 <= start < _MAX_OFFSET and len(blocks) < max_blocks:
-            end = find(0, start)
-            if end < 0:
-                end = size
-            blocks.append((start + 1, min(end, _MAX_OFFSET)))
-            start = find(1, end)
-        return blocks
+        runs = islice(_runs_of_ones(self.above, 0, _MAX_OFFSET), max_blocks)
+        return [(start + 1, end) for start, end in map(_span, runs)]
 
     def take_duplicates(self, max_duplicates: int) -> list[int]:
         """TSNs as on the wire that arrived again since the last call, once for each time."""

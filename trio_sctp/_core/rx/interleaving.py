@@ -187,9 +187,8 @@ class InterleavedReassemblyQueue(MessageOrdering):
         if (
             partial is None
             or flags & ~UNORDERED
-            or fsn != partial.next_fsn
             or tsn < partial.last_tsn
-            or partial.early
+            or fsn - partial.next_fsn >= 1 << 31
             or self._given_up
         ):
             return False
@@ -197,11 +196,17 @@ class InterleavedReassemblyQueue(MessageOrdering):
         if not size or partial.size + size > self._max_message_size:
             return False
         charge = FRAGMENT_OVERHEAD + size
+        if fsn == partial.next_fsn and not partial.early:
+            partial.parts.append(packet[_PAYLOAD:])
+            partial.next_fsn += 1
+        elif fsn > partial.highest_fsn and partial.last_fsn is None:
+            partial.early[fsn] = packet[_PAYLOAD:]
+            charge += EARLY_OVERHEAD
+        else:
+            return False
         self.charge += charge
         self.unfinished += charge
         self._partial_charge += charge
-        partial.parts.append(packet[_PAYLOAD:])
-        partial.next_fsn += 1
         partial.size += size
         partial.highest_fsn = fsn
         partial.last_tsn = tsn

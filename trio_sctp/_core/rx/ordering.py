@@ -104,8 +104,8 @@ class MessageOrdering(ABC):
     def add_middle(self, packet: bytes, tsn: int) -> bool:
         """Take in a packet that has nothing but the next fragment of a message, with others to follow.
 
-        Nothing above ``tsn`` has arrived, and what is just below it has.  False, and nothing is
-        changed, if the packet is anything else: that is for `add`.
+        Nothing from ``tsn`` on has arrived.  False, and nothing is changed, if the packet is anything
+        else: that is for `add`.
         """
 
     @abstractmethod

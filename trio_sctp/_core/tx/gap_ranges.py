@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-__all__ = ["Range", "above", "first_changes", "ranges_of_blocks", "subtract"]
+__all__ = ["Range", "above", "changes", "first_changes", "ranges_of_blocks", "subtract"]
 
 Range: TypeAlias = "tuple[int, int]"
 """The first and the last TSN of a run."""
@@ -14,8 +14,18 @@ Range: TypeAlias = "tuple[int, int]"
 def ranges_of_blocks(blocks: Sequence[tuple[int, int]], cumulative: int) -> list[Range] | None:
     """Gap ack blocks as sorted ranges that do not touch; None where they cannot be true."""
     ranges: list[Range] = []
-    if not blocks:
-        return ranges
+    previous = -1
+    for start, end in blocks:
+        if not previous + 1 < start <= end:
+            return _ranges_of_any_blocks(blocks, cumulative)
+        ranges.append((cumulative + start, cumulative + end))
+        previous = end
+    return ranges
+
+
+def _ranges_of_any_blocks(blocks: Sequence[tuple[int, int]], cumulative: int) -> list[Range] | None:
+    """The same of blocks that touch, overlap or are not in order, as no careful peer sends them."""
+    ranges: list[Range] = []
     for start, end in sorted(blocks):
         if not 0 < start <= end:
             return None
@@ -28,14 +38,20 @@ def ranges_of_blocks(blocks: Sequence[tuple[int, int]], cumulative: int) -> list
 
 def above(ranges: Sequence[Range], tsn: int) -> list[Range]:
     """The part of the ranges that is above ``tsn``."""
-    return [(max(first, tsn + 1), last) for first, last in ranges if last > tsn]
+    if not ranges or ranges[0][0] > tsn:
+        return list(ranges)
+    left = [one for one in ranges if one[1] > tsn]
+    if left and left[0][0] <= tsn:
+        left[0] = tsn + 1, left[0][1]
+    return left
 
 
 def first_changes(old: Sequence[Range], new: Sequence[Range], most: int) -> list[Range] | None:
     """What comes of the old ranges with the first ``most`` TSNs changed of those that the new ones
     change; None if these are all.
     """
-    for first, last in sorted([*subtract(new, old), *subtract(old, new)]):
+    gained, lost = changes(old, new)
+    for first, last in sorted([*gained, *lost]):
         if last - first >= most:
             changed_to = first + most - 1
             below = [(a, min(b, changed_to)) for a, b in new if a <= changed_to]
@@ -45,6 +61,18 @@ def first_changes(old: Sequence[Range], new: Sequence[Range], most: int) -> list
             return below + rest
         most -= last - first + 1
     return None
+
+
+def changes(old: Sequence[Range], new: Sequence[Range]) -> tuple[list[Range], list[Range]]:
+    """What is in the new sorted ranges only, and what is in the old ones only.
+
+    A SACK repeats what the one before it has said, so most are in both: these are set aside.
+    """
+    same = set(old).intersection(new)
+    if same:
+        old = [one for one in old if one not in same]
+        new = [one for one in new if one not in same]
+    return subtract(new, old), subtract(old, new)
 
 
 def subtract(ranges: Sequence[Range], others: Sequence[Range]) -> list[Range]:

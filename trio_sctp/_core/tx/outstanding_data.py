@@ -22,7 +22,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from ..._wire.data_chunks import IMMEDIATE
-from .gap_ranges import Range, above, subtract
+from .gap_ranges import Range, above, changes
 
 if TYPE_CHECKING:
     from .outgoing_message import OutgoingMessage
@@ -49,8 +49,6 @@ ABANDONED: Final = 3
 MAX_RENEGED_CHUNKS = 2**16
 SACK_STEP: Final = 512
 """Chunks of which a SACK changes the state, or whose loss it shows, in one step."""
-
-_ON_THE_WAY: Final = (IN_FLIGHT, MARKED)  # as far as we know, or knew
 
 
 class OutstandingChunk:
@@ -191,25 +189,40 @@ class OutstandingData:
 
     def _acknowledge_mixed(self, cumulative_tsn_ack: int) -> int:
         """The same where not all chunks are in flight for the first time."""
-        if self.gap_ranges:
-            self._look_for_late_ones(cumulative_tsn_ack)
-        newly_acked = 0
+        pop, finished = self.chunks.pop, self.acked_messages
+        # what was sent once and is below this has come after one with a higher TSN
+        highest = self.highest_acked if self.gap_ranges else 0
+        newly_acked = flight = flight_payload = 0
         for tsn in range(self.cumulative_tsn_ack + 1, cumulative_tsn_ack + 1):
-            chunk = self.chunks.pop(tsn)
-            if chunk.state in _ON_THE_WAY:
+            chunk = pop(tsn)
+            state, payload_size = chunk.state, chunk.payload_size
+            if chunk.retransmitted:
+                self.repeated_count -= 1
+                if state in (IN_FLIGHT, MARKED):
+                    newly_acked += self._arrived(chunk)
+            elif state == IN_FLIGHT:
+                flight += len(chunk.wire)
+                flight_payload += payload_size
+                self.newest_acked = chunk
+                if tsn < highest:
+                    self.reordered = True
+            elif state == MARKED:
                 newly_acked += self._arrived(chunk)
-            elif chunk.state == ABANDONED:
+                if tsn < highest:
+                    self.reordered = True
+            if state == ABANDONED:
                 self.abandoned_count -= 1
-            self.repeated_count -= chunk.retransmitted
             message = chunk.message
-            message.unacked -= chunk.payload_size
-            if not message.unacked:
-                self.acked_messages.append(message)
+            message.unacked = unacked = message.unacked - payload_size
+            if not unacked:
+                finished.append(message)
+        self.flight_size -= flight
+        self.flight_payload -= flight_payload
         self.cumulative_tsn_ack = cumulative_tsn_ack
         self.highest_acked = max(self.highest_acked, cumulative_tsn_ack)
         if self.gap_ranges and self.gap_ranges[0][0] <= cumulative_tsn_ack:
             self.gap_ranges = above(self.gap_ranges, cumulative_tsn_ack)
-        return newly_acked
+        return newly_acked + flight
 
     def _arrived(self, chunk: OutstandingChunk) -> int:
         """A chunk is newly acknowledged; returns its bytes."""
@@ -225,17 +238,12 @@ class OutstandingData:
             self.newest_acked = chunk
         return size
 
-    def _look_for_late_ones(self, cumulative_tsn_ack: int) -> None:
-        """Find out whether one that was sent once has come after one with a higher TSN."""
-        end = min(cumulative_tsn_ack + 1, self.highest_acked)
-        for tsn in range(self.cumulative_tsn_ack + 1, end):
-            chunk = self.chunks[tsn]
-            if chunk.state in _ON_THE_WAY and not chunk.retransmitted:
-                self.reordered = True
-                return
-
-    def acknowledge_ranges(self, ranges: list[Range]) -> tuple[int, int | None, bool]:
+    def acknowledge_ranges(
+        self, ranges: list[Range], changed: tuple[list[Range], list[Range]] | None = None
+    ) -> tuple[int, int | None, bool]:
         """What the gap ack blocks say, as sorted ranges above the cumulative TSN ack.
+
+        ``changed`` are the `changes` that they make, if these are known.
 
         Returns the bytes newly acknowledged, the TSN below which this is a miss indication for all
         that is missing (HTNA) and whether the peer took back what it had acknowledged before.
@@ -246,12 +254,12 @@ class OutstandingData:
         self.gap_ranges = ranges
         newly_acked = 0
         htna: int | None = None
-        for first, last in subtract(ranges, old):
+        gained, reneged = changed or changes(old, ranges)
+        for first, last in gained:
             newly_acked += self._acknowledge_gap(first, last)
             htna = last
         if htna is not None and htna > self.highest_acked:
             self.highest_acked = htna
-        reneged = subtract(old, ranges)
         if reneged:
             htna = max(htna or 0, self._take_back(reneged))
         return newly_acked, htna, bool(reneged)
@@ -263,17 +271,26 @@ class OutstandingData:
 
     def _acknowledge_gap(self, first: int, last: int) -> int:
         """These have arrived although something before them has not; returns the bytes."""
-        newly_acked = 0
+        chunks, highest = self.chunks, self.highest_acked
+        newly_acked = flight = flight_payload = 0
         for tsn in range(first, last + 1):
-            chunk = self.chunks[tsn]
-            if chunk.state in _ON_THE_WAY:
+            chunk = chunks[tsn]
+            state = chunk.state
+            if state == IN_FLIGHT and not chunk.retransmitted:
+                flight += len(chunk.wire)
+                flight_payload += chunk.payload_size
+                self.newest_acked = chunk
+            elif state in (IN_FLIGHT, MARKED):
                 newly_acked += self._arrived(chunk)
-                chunk.state = ACKED
-                if tsn < self.highest_acked and not chunk.retransmitted:
-                    self.reordered = True
             else:  # abandoned; it was not lost, however (RFC 3758 §3.5 A2, F5)
                 chunk.loss_counted = True
-        return newly_acked
+                continue
+            chunk.state = ACKED
+            if tsn < highest and not chunk.retransmitted:
+                self.reordered = True
+        self.flight_size -= flight
+        self.flight_payload -= flight_payload
+        return newly_acked + flight
 
     def _take_back(self, reneged: list[Range]) -> int:
         """These are missing again (§6.2.1 D iii); returns the TSN above the last of them."""

@@ -14,6 +14,7 @@ same timer waits for the time of a tail loss probe.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -235,11 +236,18 @@ class Rack(LossRecovery):
         many, the others are for the timer, which is due at once.
         """
         data = self._data
-        chunks, sent_at = data.chunks, self._sent_at
+        chunks, gaps, sent_at = data.chunks, data.gap_ranges, self._sent_at
         tsn = max(self._next_once, data.cumulative_tsn_ack + 1)
         found, due = False, math.inf
         end = min(highest, tsn + SACK_STEP - 1)
+        index = bisect_left(gaps, (tsn, 0))
+        if index and gaps[index - 1][1] >= tsn:
+            index -= 1
         while tsn <= end and (chunk := chunks.get(tsn)) is not None:
+            if index < len(gaps) and gaps[index][0] <= tsn:  # these have arrived
+                tsn = min(gaps[index][1], end) + 1
+                index += 1
+                continue
             if _may_be_lost(chunk) and not chunk.retransmitted:
                 if chunk.sent_at > sent_at or (chunk.sent_at == sent_at and tsn > self._tsn):
                     break

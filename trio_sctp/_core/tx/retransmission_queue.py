@@ -15,7 +15,7 @@ from ..config import Config
 from ..timer import Timer
 from .choices import make_controller, make_recovery
 from .congestion import Delivery
-from .gap_ranges import Range, above, first_changes, ranges_of_blocks
+from .gap_ranges import Range, above, changes, first_changes, ranges_of_blocks
 from .loss_recovery import TimeoutAction
 from .outstanding_data import SACK_STEP, OutstandingData
 from .send_queue import SendQueue
@@ -181,15 +181,19 @@ class RetransmissionQueue(Transmission):
             ranges = []
         duplicates: Sequence[int] = sack.duplicate_tsns
         self._rest = None
-        if (part := self._first_part(cumulative, ranges)) is not None:
+        changed = None
+        if ranges or data.gap_ranges:
+            changed = changes(above(data.gap_ranges, cumulative), ranges)
+        if (part := self._first_part(cumulative, ranges, changed)) is not None:
             cumulative, ranges = part
+            changed = None
             duplicates = ()
             self._rest = sack
             self.sack_timer.start_at(now)
         data.begin_sack()
         advanced = cumulative > data.cumulative_tsn_ack
         acked = data.acknowledge_to(cumulative) if advanced else 0
-        gap_acked, htna, reneged = data.acknowledge_ranges(ranges)
+        gap_acked, htna, reneged = data.acknowledge_ranges(ranges, changed)
         if part is not None:
             htna = None  # the whole of it is one miss indication
         acked += gap_acked
@@ -205,19 +209,22 @@ class RetransmissionQueue(Transmission):
         self._manage_t3(advanced, reneged, now)
         return progress
 
-    def _first_part(self, cumulative: int, ranges: list[Range]) -> tuple[int, list[Range]] | None:
+    def _first_part(
+        self, cumulative: int, ranges: list[Range], changed: tuple[list[Range], list[Range]] | None
+    ) -> tuple[int, list[Range]] | None:
         """What to take of a SACK at first, a cumulative TSN ack and ranges; None: all of it."""
         data = self._data
         most = SACK_STEP - (cumulative - data.cumulative_tsn_ack)
         if most < 0:
             cumulative += most
             return cumulative, above(data.gap_ranges, cumulative)
-        old = data.gap_ranges
-        highest = max(ranges[-1][1] if ranges else 0, old[-1][1] if old else 0)
-        if highest - cumulative <= most:
+        if changed is None:
             return None
-        changed = first_changes(above(old, cumulative), ranges, most)
-        return None if changed is None else (cumulative, changed)
+        gained, lost = changed
+        if sum([last - first + 1 for first, last in gained + lost]) <= most:
+            return None
+        part = first_changes(above(data.gap_ranges, cumulative), ranges, most)
+        return None if part is None else (cumulative, part)
 
     def _is_older_than_rest(self, cumulative: int) -> bool:
         rest = self._rest
