@@ -17,13 +17,14 @@ from trio.lowlevel import checkpoint, enable_ki_protection
 from ._answer import Answer
 from ._arguments import check_type
 from ._capture import PacketCapture
+from ._channel_closer import ChannelCloser
 from ._channel_listener import ChannelListener
 from ._core.association import Association as CoreAssociation
 from ._core.capabilities import Capabilities
 from ._core.config import Config
-from ._core.data_channels import WEBRTC_PPIDS, ChannelMessage, DataChannels
+from ._core.data_channels import DataChannels
 from ._core.errors import LocalProtocolError, PeerLimitError
-from ._core.events import AssociationClosed, CloseReason, Event, Message
+from ._core.events import AssociationClosed, CloseReason, Event
 from ._core.statistics import AssociationStatistics
 from ._data_channel import DataChannel
 from ._driver import Driver
@@ -33,7 +34,6 @@ from ._message_channel import MessageChannel
 from ._packet_log import LOGGER as PACKET_LOGGER, PacketLog
 from ._pump import Pump
 from ._reactions import REACTIONS
-from ._receipt import Receipt, Wishes
 from ._tap import PacketTap, TappedTransport
 from ._transport import DatagramTransport, plain_address
 
@@ -41,8 +41,6 @@ __all__ = ["Association"]
 
 ABORT_OVERHEAD: Final = 32
 """What an ABORT packet has beside the reason, in bytes."""
-UNWINDING_TIME: Final = 0.05
-"""Seconds for which a channel that was left by an exception waits for the association to be aborted."""
 
 
 @final
@@ -93,6 +91,7 @@ class Association(trio.abc.AsyncResource):
         self._events = EventQueue()
         pump = self._pump = Pump(self, core, self._channels, self._tapped(transport, capture))
         self._driver = Driver(core, pump)
+        self._closer = ChannelCloser(self)
         self._open_channels = pump.open_channels
         self._ring = pump.ring
         self._touched = pump.touched
@@ -104,7 +103,6 @@ class Association(trio.abc.AsyncResource):
         self._closed = trio.Event()
         self._up = False
         self._inbound_streams = core.config.inbound_streams
-        self._closing_soon: set[trio.CancelScope] = set()
         self._closing = False
         self._aborted_here = False
         self._failure_told = False
@@ -414,7 +412,7 @@ class Association(trio.abc.AsyncResource):
         for channel in list(self._open_channels.values()):
             channel._closed_with_association()
         if not self.messages._closed:
-            self._discard_messages(self.messages._close_here())
+            self.messages._let_go(self.messages._close_here())
         self._visitors.close()
 
     def _tell_failure(self) -> None:
@@ -428,32 +426,6 @@ class Association(trio.abc.AsyncResource):
 
     # -- for channels
 
-    def _send_with(
-        self, stream_id: int, value: bytes | str, wishes: Wishes, since: float | None
-    ) -> None:
-        """A message with wishes of its own."""
-        assert self._channels is not None
-        now = trio.current_time()
-        try:
-            self._channels.send(
-                stream_id,
-                value,
-                ordered=wishes.ordered,
-                options=wishes.options,
-                context=wishes.receipt,
-                since=since,
-                now=now,
-            )
-        except PeerLimitError as error:
-            blame(error, self)
-            raise
-        self._sent(wishes.receipt, now)
-
-    def _sent(self, receipt: Receipt | None, now: float) -> None:
-        if receipt is not None:
-            receipt._used = True
-        self._pump.sent(now)
-
     def _make_room(
         self, size: int, discard_priority: int | None, stream_id: int | None = None
     ) -> None:
@@ -464,94 +436,6 @@ class Association(trio.abc.AsyncResource):
         if freed:
             self._touched(now)
 
-    def _discard_content(self, messages: Iterable[ChannelMessage]) -> None:
-        for message in messages:
-            self._consumed(message.size)
-
-    def _discard_messages(self, messages: Iterable[Message]) -> None:
-        for message in messages:
-            self._consumed(len(message.payload))
-
-    def _close_channel(self, channel: DataChannel) -> None:
-        assert self._channels is not None
-        now = trio.current_time()
-        self._channels.close(channel.id, now=now)
-        self._touched(now)
-
-    def _close_channel_soon(self, channel: DataChannel, *, discard: bool) -> None:
-        """Close a channel whose block has failed, in a moment: perhaps that aborts the association.
-
-        A stream reset that overtakes the ABORT would look to the peer as if all had gone well.  Until
-        then its messages stay in our window, so that it is not told to send more.
-        """
-        if discard and not channel._over:
-            assert self._channels is not None
-            now = trio.current_time()
-            self._channels.halt(channel.id, now=now)
-            self._touched(now)
-        self._nursery.start_soon(
-            self._close_channel_later, channel, discard, name=f"end of {channel!r}"
-        )
-
-    async def _close_channel_later(self, channel: DataChannel, discard: bool) -> None:
-        with trio.CancelScope() as scope:
-            self._closing_soon.add(scope)
-            await trio.sleep(UNWINDING_TIME)
-        self._closing_soon.discard(scope)
-        self._discard_content(channel._take_dropped())
-        if self._closing or channel._over:
-            return
-        if discard:
-            self._discard_channel(channel)
-        else:
-            self._close_channel(channel)
-
-    def _discard_channel(self, channel: DataChannel) -> None:
-        if not channel._over:
-            assert self._channels is not None
-            now = trio.current_time()
-            self._channels.discard(channel.id, now=now)
-            self._touched(now)
-
-    def _send_message(self, message: Message, wishes: Wishes, since: float | None) -> None:
-        check_type("message", message, Message)
-        if self._channels is not None:
-            self._check_plain(message)
-        now = trio.current_time()
-        try:
-            self._core.send(
-                message.stream_id,
-                message.payload,
-                ppid=message.ppid,
-                unordered=message.unordered if wishes.ordered is None else not wishes.ordered,
-                options=wishes.options,
-                context=wishes.receipt,
-                since=since,
-                now=now,
-            )
-        except PeerLimitError as error:
-            blame(error, self)
-            raise
-        self._sent(wishes.receipt, now)
-
-    def _check_plain(self, message: Message) -> None:
-        """Beside data channels: nothing that the peer would take for a part of one."""
-        if message.ppid in WEBRTC_PPIDS:
-            raise LocalProtocolError(f"ppid is {message.ppid}: that is for data channels")
-        if message.stream_id in self._open_channels:
-            raise LocalProtocolError(
-                f"stream_id is {message.stream_id}: a data channel is using it"
-            )
-
-    def _watch_total(self) -> None:
-        """Wake senders of plain messages when the send queue is down at their low-water mark."""
-        self._pump.watches_total = True
-
-    def _look_at_total(self) -> None:
-        if self.messages._at_low_water():
-            self._pump.watches_total = False
-            self.messages._room_again()
-
     def _accepted(self, channel: DataChannel) -> None:
         """The program has taken a channel that the peer opened."""
         self._data_channels().release(channel._properties)
@@ -561,7 +445,7 @@ class Association(trio.abc.AsyncResource):
     def _start(
         self, nursery: trio.Nursery, *, connect: bool, inits: tuple[bytes, bytes] | None = None
     ) -> None:
-        self._nursery = nursery
+        self._closer.nursery = nursery
         self._driver.start(nursery, repr(self))
         now = trio.current_time()
         if inits is not None:
@@ -576,8 +460,7 @@ class Association(trio.abc.AsyncResource):
         self._abort_core()
 
     async def _stop(self) -> None:
-        for scope in self._closing_soon:
-            scope.cancel()
+        self._closer.stop()
         await self._driver.stop()
         if not self._closed.is_set():  # after a crash
             self._core.policies.lose_all()

@@ -159,7 +159,7 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
         if value.__class__ is not bytes and value.__class__ is not str:
             value = _as_content(value)
         if wishes is not NO_WISHES or since is not None:
-            self._association._send_with(self.id, value, wishes, since)
+            self._association._pump.send_with(self.id, value, wishes, since)
         else:
             self._association._pump.send(self.id, value)
 
@@ -236,7 +236,7 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
         if not self._closed:
             self._dropped = self._close_here()
             discard = isinstance(error, trio.Cancelled)
-            self._association._close_channel_soon(self, discard=discard)
+            self._association._closer.close_soon(self, discard=discard)
         await checkpoint()
 
     @enable_ki_protection
@@ -252,19 +252,19 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
             unread = self._close_here()
             if trio.current_effective_deadline() == -math.inf:  # it is cancelled already
                 self._dropped = unread
-                association._close_channel_soon(self, discard=True)
+                association._closer.close_soon(self, discard=True)
             else:
-                association._discard_content(unread)
+                association._closer.let_go(unread)
                 if self._ending is None:  # else there is nobody to deliver to
                     self._reset = trio.Event()
-                    association._close_channel(self)
+                    association._closer.close(self)
         if self._reset is None or self._reset.is_set():
             await checkpoint()
             return
         try:
             await self._reset.wait()
         except trio.Cancelled:
-            association._close_channel_soon(self, discard=True)
+            association._closer.close_soon(self, discard=True)
             raise
         if self._ending is not None and self._ending.kind is not None:
             raise self._ending.for_sender()
@@ -272,7 +272,7 @@ class DataChannel(BufferedChannel[Content, ChannelMessage]):
     def _closed_with_association(self) -> None:
         """The association was closed here, and everything with it."""
         if not self._closed:
-            self._association._discard_content(self._close_here())
+            self._association._closer.let_go(self._close_here())
         self._was_reset()
 
     def _was_reset(self) -> None:

@@ -7,12 +7,16 @@ a kernel's socket does.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, final
 
 import trio
 from trio.lowlevel import enable_ki_protection
 
+from ._arguments import check_type
 from ._buffered_channel import BufferedChannel
+from ._core.data_channels import WEBRTC_PPIDS
+from ._core.errors import LocalProtocolError
 from ._core.events import Message
 
 if TYPE_CHECKING:
@@ -42,7 +46,19 @@ class MessageChannel(BufferedChannel[Message, Message]):
         return self._association._core.total_undelivered_bytes
 
     def _put(self, value: Message, wishes: Wishes, since: float | None = None) -> None:
-        self._association._send_message(value, wishes, since)
+        check_type("message", value, Message)
+        if self._association._channels is not None:
+            self._check_plain(value)
+        self._association._pump.send_message(value, wishes, since)
+
+    def _check_plain(self, message: Message) -> None:
+        """Beside data channels: nothing that the peer would take for a part of one."""
+        if message.ppid in WEBRTC_PPIDS:
+            raise LocalProtocolError(f"ppid is {message.ppid}: that is for data channels")
+        if message.stream_id in self._association._open_channels:
+            raise LocalProtocolError(
+                f"stream_id is {message.stream_id}: a data channel is using it"
+            )
 
     def _watch_delivery(self) -> None:
         self._association._core.watch_send_buffer()
@@ -55,14 +71,21 @@ class MessageChannel(BufferedChannel[Message, Message]):
         return item
 
     def _watch_low_water(self) -> None:
-        self._association._watch_total()
+        self._association._pump.watches_total = True
 
-    def _at_low_water(self) -> bool:
-        return self._unsent() <= self._low_water
+    def _look_at_total(self) -> None:
+        if self._unsent() <= self._low_water:
+            self._association._pump.watches_total = False
+            self._room_again()
+
+    def _let_go(self, messages: Iterable[Message]) -> None:
+        """Nobody will read these: they no longer fill the receiver window."""
+        for message in messages:
+            self._association._consumed(len(message.payload))
 
     @enable_ki_protection
     async def aclose(self) -> None:
         """Take no more messages; idempotent."""
         if not self._closed:
-            self._association._discard_messages(self._close_here())
+            self._let_go(self._close_here())
         await trio.lowlevel.checkpoint()

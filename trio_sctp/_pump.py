@@ -23,7 +23,9 @@ from ._reactions import REACTIONS
 
 if TYPE_CHECKING:
     from ._association import Association
+    from ._core.events import Message
     from ._data_channel import DataChannel
+    from ._receipt import Receipt, Wishes
     from ._transport import DatagramTransport
 
 __all__ = ["TRANSPORT_ERRORS", "Pump"]
@@ -106,13 +108,56 @@ class Pump:
             raise
         self.sent(now)
 
-    def sent(self, now: float) -> None:
+    def send_with(
+        self, stream_id: int, value: bytes | str, wishes: Wishes, since: float | None
+    ) -> None:
+        """`send` with wishes of its own; ``since``: when it was asked for, if it had to wait."""
+        channels = self._channels
+        assert channels is not None
+        now = self.current_time()
+        try:
+            channels.send(
+                stream_id,
+                value,
+                ordered=wishes.ordered,
+                options=wishes.options,
+                context=wishes.receipt,
+                since=since,
+                now=now,
+            )
+        except PeerLimitError as error:
+            blame(error, self._association)
+            raise
+        self.sent(now, wishes.receipt)
+
+    def send_message(self, message: Message, wishes: Wishes, since: float | None) -> None:
+        """`send_with` for a message that belongs to no data channel."""
+        now = self.current_time()
+        try:
+            self._core.send(
+                message.stream_id,
+                message.payload,
+                ppid=message.ppid,
+                unordered=message.unordered if wishes.ordered is None else not wishes.ordered,
+                options=wishes.options,
+                context=wishes.receipt,
+                since=since,
+                now=now,
+            )
+        except PeerLimitError as error:
+            blame(error, self._association)
+            raise
+        self.sent(now, wishes.receipt)
+
+    def sent(self, now: float, receipt: Receipt | None = None) -> None:
         """The program has given a message to the core.
 
         It leaves at once if nothing is on its way: a request should not wait for the sender's turn.
         Otherwise the sender bundles it with what follows; where the windows are full, it will be
         asked when the peer has made room.
         """
+        if receipt is not None:
+            receipt._used = True
         core = self._core
         self.sent_after = core.drain_count
         if core.awaits_acknowledgement:
@@ -209,4 +254,4 @@ class Pump:
             else:
                 REACTIONS[type(event)](self._association, event)
         if self.watches_total:
-            self._association._look_at_total()
+            self._association.messages._look_at_total()
