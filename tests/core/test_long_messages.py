@@ -152,9 +152,10 @@ def test_packets_taken_in_bulk_have_the_effect_of_their_chunks(
 
 @pytest.mark.parametrize("interleaving", [False, True])
 def test_what_does_not_carry_on_is_not_taken_in_bulk(interleaving: bool) -> None:
-    """Any byte of the chunk's header may be wrong: type, flags, TSN, stream, numbers."""
+    """Any byte of the headers may be wrong: ports, tag, type, flags, TSN, stream, numbers."""
     header = 20 if interleaving else 16
     bytes_of_header = [at for at in range(12, 12 + header) if at not in LENGTH_BYTES]
+    bytes_of_header += range(8)
     for at in bytes_of_header:
         for bit in range(8):
             doubles = Doubles(interleaving)
@@ -163,6 +164,19 @@ def test_what_does_not_carry_on_is_not_taken_in_bulk(interleaving: bool) -> None
             packets = [packet.raw for packet in doubles.send(Random(0), 0.0)]
             packets[2] = repacked(packets[2], byte=at, value=1 << bit)
             doubles.receive(packets[:4], 0.0)
+
+
+@pytest.mark.parametrize("interleaving", [False, True])
+@pytest.mark.parametrize("at", [8, 11, 40, -1])
+def test_6_8_what_is_damaged_amid_a_message_is_dropped(interleaving: bool, at: int) -> None:
+    pair = established_pair(interleaving=interleaving)
+    pair.send(bytes(4500))
+    packets = [bytearray(packet.raw) for packet in pair.a.pull(0.0)]
+    packets[2][at] ^= 1
+    pair.z.give(map(bytes, packets), 0.0)
+    assert pair.z.association.statistics().dropped == {"bad checksum": 1}
+    (answer,) = pair.z.pull(0.0)
+    assert answer.chunk(c.Sack).gap_ack_blocks == ((2, 2),)
 
 
 @pytest.mark.parametrize("interleaving", [False, True])

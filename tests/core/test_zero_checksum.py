@@ -196,3 +196,19 @@ def test_an_abort_needs_none_either() -> None:
 def test_it_is_part_of_what_the_peer_was_told() -> None:
     assert "zero_checksum" in FIXED_BY_INIT
     assert not Config().zero_checksum
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_5_3_what_carries_on_a_message_needs_none_either_or_a_correct_one(damaged: bool) -> None:
+    pair = Pair(OFFER, OFFER)
+    payload = Random(3).randbytes(4500)
+    pair.a.send(1, payload, now=0.0)
+    packets = pair.a.packets_to_send(now=0.0)
+    assert {packet[8:12] for packet in packets} == {NONE}
+    if damaged:
+        packets[2] = packets[2][:8] + b"\1" + packets[2][9:]
+    pair.z.receive_packets(packets, now=0.0)
+    events = iter(pair.z.next_event, None)
+    received = [event.payload for event in events if isinstance(event, Message)]
+    assert received == ([] if damaged else [payload])
+    assert pair.z.statistics().dropped == ({"bad checksum": 1} if damaged else {})

@@ -34,6 +34,7 @@ from .._wire.chunks import (
     ShutdownComplete,
     UnknownChunk,
 )
+from .._wire.data_chunks import WHOLE
 from .._wire.error_causes import StaleCookie, UnrecognizedChunkType
 from .._wire.packet import (
     COMMON_HEADER_SIZE,
@@ -75,13 +76,18 @@ if TYPE_CHECKING:
 __all__ = ["receive_packets"]
 
 _NO_CHECKSUM: Final = bytes(4)
+_FLAGS_AT: Final = COMMON_HEADER_SIZE + 1
 _ESTABLISHED: Final = State.ESTABLISHED  # faster to look up than the member
 
 
 def receive_packets(a: StateMachine, packets: Iterable[bytes], now: float) -> None:
     """Process packets that are for this association, as far as anybody can tell from outside."""
     counters = a.counters
-    for packet in packets:
+    batch = packets if isinstance(packets, list) else list(packets)
+    index, end = 0, len(batch)
+    while index < end:
+        packet = batch[index]
+        index += 1
         counters.packets_received += 1
         # As a rule the ports and the tag are those of this association: eight known bytes
         size = len(packet)
@@ -104,6 +110,21 @@ def receive_packets(a: StateMachine, packets: Iterable[bytes], now: float) -> No
             )
         ):
             _receive_chunks(a, a.own_header, decode_chunks(packet), now)
+        elif index < end and len(batch[index]) == size and packet[_FLAGS_AT] & WHOLE == 0:
+            index += _receive_following(a, batch, index)
+
+
+def _receive_following(a: StateMachine, batch: Sequence[bytes], index: int) -> int:
+    """Process packets that only carry on what the one before them has, which was taken; how many."""
+    model = batch[index - 1]
+    if a.tcb is None or model[COMMON_HEADER_SIZE] == Sack.type:
+        return 0
+    count = a.tcb.data_receiver.receive_following(
+        batch, index, a.own_crc, zero_checksum=a.takes_zero_checksum
+    )
+    a.counters.packets_received += count
+    a.counters.bytes_received += count * len(model)
+    return count
 
 
 def _receive_other(a: StateMachine, packet: bytes, now: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from itertools import islice
 from struct import Struct
 from typing import Final
 
@@ -27,7 +28,15 @@ from .chunks import (
     decode_chunk,
 )
 from .crc32c import crc32c, extend_crc32c
-from .data_chunks import DATA_LAYOUT, FRAGMENT_FLAGS, I_DATA_LAYOUT, SACK_LAYOUT
+from .data_chunks import (
+    DATA_HEADER_SIZE,
+    DATA_LAYOUT,
+    FRAGMENT_FLAGS,
+    I_DATA_HEADER_SIZE,
+    I_DATA_LAYOUT,
+    SACK_LAYOUT,
+)
+from .serial import MASK32
 from .tlv import MAX_TLVS, DecodeError
 
 __all__ = [
@@ -42,6 +51,7 @@ __all__ = [
     "decode_header",
     "encode_packet",
     "header_crc",
+    "successive_payloads",
 ]
 
 MAX_CHUNKS: Final = 128
@@ -70,6 +80,10 @@ _unpack_data = DATA_LAYOUT.unpack_from
 _unpack_i_data = I_DATA_LAYOUT.unpack_from
 _unpack_sack = SACK_LAYOUT.unpack_from
 _unpack_chunk_header = Struct(">BBH").unpack_from
+_unpack_tsn = Struct(">I").unpack_from
+_unpack_tsn_and_fsn = Struct(">I8xI").unpack_from
+_pack_next_data = Struct(">4sI8s").pack
+_pack_next_i_data = Struct(">4sI8sI").pack
 _TOO_MUCH_LISTED: Final = "too much in the lists of a packet"
 _WITH_LISTS: Final = frozenset(
     chunk.type for chunk in (Abort, Error, ForwardTsn, IForwardTsn, Init, InitAck, ReConfig, Sack)
@@ -155,6 +169,41 @@ def checksum_follows(packet: bytes, crc: int) -> bool:
     """As `checksum_ok`, of a packet whose `header_crc` is known."""
     carried: int = _unpack_checksum(packet, 8)[0]
     return extend_crc32c(crc, packet[12:]) == carried
+
+
+def successive_payloads(
+    packets: Sequence[bytes], start: int, most: int, crc: int, *, zero_checksum: bool
+) -> list[bytes]:
+    """The payloads of up to ``most`` packets that do nothing but carry on the one before ``start``.
+
+    That is a packet of one DATA or I-DATA chunk without padding, whose headers are known to be right.
+    Those of the others are the same but for the next TSN, in I-DATA the next FSN, and a checksum that
+    is right as well; `crc` is that of `checksum_follows`.  The first packet that differs ends it.
+    """
+    model = packets[start - 1]
+    size, prefix, head = len(model), model[:8], model[12:16]
+    interleaved = head[0] == IData.type
+    begin = COMMON_HEADER_SIZE + (I_DATA_HEADER_SIZE if interleaved else DATA_HEADER_SIZE)
+    numbers = model[20:28]  # of stream and message; the PPID of DATA
+    tsn, fsn = _unpack_tsn_and_fsn(model, 16) if interleaved else (_unpack_tsn(model, 16)[0], 0)
+    payloads: list[bytes] = []
+    for packet in islice(packets, start, start + most):
+        tsn = tsn + 1 & MASK32
+        if interleaved:
+            fsn = fsn + 1 & MASK32
+            header = _pack_next_i_data(head, tsn, numbers, fsn)
+        else:
+            header = _pack_next_data(head, tsn, numbers)
+        if packet[12:begin] != header or packet[:8] != prefix or len(packet) != size:
+            break
+        payload = packet[begin:]
+        if (
+            not (zero_checksum and packet[8:12] == _NO_CHECKSUM)
+            and extend_crc32c(extend_crc32c(crc, header), payload) != _unpack_checksum(packet, 8)[0]
+        ):
+            break
+        payloads.append(payload)
+    return payloads
 
 
 def decode_chunks(packet: bytes) -> list[Chunk]:

@@ -8,12 +8,13 @@ business; reassembly and order are the queues'.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..._wire.chunks import Data, ForwardTsn, IData, IForwardTsn
 from ..._wire.data_chunks import (
+    DATA_HEADER_SIZE,
     I_DATA_HEADER_SIZE,
     IMMEDIATE,
     SACK_HEADER_SIZE,
@@ -27,12 +28,12 @@ from ..._wire.error_causes import (
     OutOfResource,
     ProtocolViolation,
 )
-from ..._wire.packet import COMMON_HEADER_SIZE
+from ..._wire.packet import COMMON_HEADER_SIZE, successive_payloads
 from ..._wire.serial import MASK32, unwrap32
 from ..timer import Timer
 from .data_tracker import MAX_TSNS_AHEAD, DataTracker
 from .interleaving import InterleavedReassemblyQueue
-from .ordering import RELEASE_STEP, MessageOrdering
+from .ordering import FRAGMENT_OVERHEAD, RELEASE_STEP, MessageOrdering
 from .reassembly_queue import ReassemblyQueue
 from .receive_window import ReceiveWindow
 
@@ -61,6 +62,7 @@ class DataReceiver:
         "_chunk_type",
         "_config",
         "_ended_numbering_at",
+        "_header_size",
         "_numbering_from",
         "_packets_per_sack",
         "_packets_unacknowledged",
@@ -97,6 +99,7 @@ class DataReceiver:
         )
         self._window = ReceiveWindow(config, self._tracker, self._queue)
         self._chunk_type = IData if interleaving else Data
+        self._header_size = I_DATA_HEADER_SIZE if interleaving else DATA_HEADER_SIZE
         self.inbound_streams = inbound_streams
         self.messages: deque[Message] = self._queue.ready
         """Messages for the program, in order; each stays charged until `message_consumed`."""
@@ -175,6 +178,32 @@ class DataReceiver:
             tracker.cumulative_tsn_ack = tsn
         self._packets_unacknowledged += 1
         return True
+
+    def receive_following(
+        self, packets: Sequence[bytes], start: int, crc: int, *, zero_checksum: bool
+    ) -> int:
+        """Take those from ``start`` on that only carry on what the one before them has; how many.
+
+        That is the middle of a message, which `receive_alone` has taken.  The other arguments are those
+        of `successive_payloads`, which recognises such packets without a look at each field.
+        """
+        packet = packets[start - 1]
+        tracker, queue = self._tracker, self._queue
+        tsn = tracker.cumulative_tsn_ack
+        if tracker.above:
+            return 0
+        size = len(packet) - COMMON_HEADER_SIZE - self._header_size
+        room = self._config.a_rwnd - queue.charge
+        most = min(room // (size + FRAGMENT_OVERHEAD), queue.most_to_follow(packet, tsn, size))
+        if most <= 0:
+            return 0
+        payloads = successive_payloads(packets, start, most, crc, zero_checksum=zero_checksum)
+        count = len(payloads)
+        if count:
+            queue.add_following(packet, tsn, payloads)
+            tracker.cumulative_tsn_ack = tsn + count
+            self._packets_unacknowledged += count
+        return count
 
     def receive_whole(self, packet: bytes, offset: int) -> bool:
         """Take the chunk at ``offset``, if it is the last and a whole message with the next TSN.

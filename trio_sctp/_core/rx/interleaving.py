@@ -212,6 +212,32 @@ class InterleavedReassemblyQueue(MessageOrdering):
         partial.last_tsn = tsn
         return True
 
+    def most_to_follow(self, packet: bytes, tsn: int, size: int) -> int:
+        partial = self._partial_of(packet)
+        if partial is None or partial.early or partial.last_tsn != tsn:
+            return 0
+        return (self._max_message_size - partial.size) // size
+
+    def add_following(self, packet: bytes, tsn: int, payloads: list[bytes]) -> None:
+        partial = self._partial_of(packet)
+        assert partial is not None  # `most_to_follow` has seen it
+        count, size = len(payloads), sum(map(len, payloads))
+        charge = count * FRAGMENT_OVERHEAD + size
+        self.charge += charge
+        self.unfinished += charge
+        self._partial_charge += charge
+        partial.parts += payloads
+        partial.next_fsn += count
+        partial.highest_fsn += count
+        partial.last_tsn += count
+        partial.size += size
+
+    def _partial_of(self, packet: bytes) -> _PartialMessage | None:
+        """The message that a packet carries on, which has nothing else, if its MID has not wrapped."""
+        _, flags, _, _, stream_id, _, mid, _ = _unpack_i_data(packet, COMMON_HEADER_SIZE)
+        siblings = self._partial.get((stream_id, flags & UNORDERED != 0))
+        return None if siblings is None else siblings.by_mid.get(mid)
+
     def add_whole(self, packet: bytes, offset: int, inbound_streams: int) -> bool:
         kind, flags, length, tsn, stream_id, _, mid, ppid = _unpack_i_data(packet, offset)
         size = length - I_DATA_HEADER_SIZE

@@ -109,6 +109,20 @@ class MessageOrdering(ABC):
         """
 
     @abstractmethod
+    def most_to_follow(self, packet: bytes, tsn: int, size: int) -> int:
+        """How many more fragments of ``size`` bytes may follow what `add_middle` took last.
+
+        0 if they may not simply be appended by `add_following`.
+        """
+
+    @abstractmethod
+    def add_following(self, packet: bytes, tsn: int, payloads: list[bytes]) -> None:
+        """Take in successive fragments behind the one of ``packet``, no more than `most_to_follow`.
+
+        Their headers are those of that packet, with the TSNs and FSNs that follow.
+        """
+
+    @abstractmethod
     def add_whole(self, packet: bytes, offset: int, inbound_streams: int) -> bool:
         """Take in the chunk at ``offset``, if it is the last of a packet and a message whose turn it is.
 

@@ -207,6 +207,21 @@ class ReassemblyQueue(MessageOrdering):
         self._by_last[tsn] = run
         return True
 
+    def most_to_follow(self, packet: bytes, tsn: int, size: int) -> int:
+        run = self._by_last.get(tsn)
+        return 0 if run is None else (self._max_message_size - run.size) // size
+
+    def add_following(self, packet: bytes, tsn: int, payloads: list[bytes]) -> None:
+        run = self._by_last.pop(tsn)
+        count, size = len(payloads), sum(map(len, payloads))
+        run.parts += payloads
+        run.last_tsn += count
+        run.size += size
+        size += count * FRAGMENT_OVERHEAD
+        self.charge += size
+        self.unfinished += size
+        self._by_last[run.last_tsn] = run
+
     def add_whole(self, packet: bytes, offset: int, inbound_streams: int) -> bool:
         kind, flags, length, tsn, stream_id, ssn, ppid = _unpack_data(packet, offset)
         size = length - DATA_HEADER_SIZE
