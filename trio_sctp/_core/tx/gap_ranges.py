@@ -68,11 +68,23 @@ def changes(old: Sequence[Range], new: Sequence[Range]) -> tuple[list[Range], li
 
     A SACK repeats what the one before it has said, so most are in both: these are set aside.
     """
-    same = set(old).intersection(new)
-    if same:
-        old = [one for one in old if one not in same]
-        new = [one for one in new if one not in same]
-    return subtract(new, old), subtract(old, new)
+    lost: list[Range] = []
+    gained: list[Range] = []
+    i, j, count, new_count = 0, 0, len(old), len(new)
+    while i < count and j < new_count:
+        one, other = old[i], new[j]
+        if one == other:
+            i += 1
+            j += 1
+        elif one < other:
+            lost.append(one)
+            i += 1
+        else:
+            gained.append(other)
+            j += 1
+    lost += old[i:]
+    gained += new[j:]
+    return subtract(gained, lost), subtract(lost, gained)
 
 
 def subtract(ranges: Sequence[Range], others: Sequence[Range]) -> list[Range]:
