@@ -26,6 +26,8 @@ from tests.benchmarks.workloads import WORKLOADS, Workload
 
 LOAD_SECONDS = 5.0  # a message a second needs some
 PARTS = ("transfers", "scale", "load", "linearity")
+COMPILED_PARTS = ("linearity compiled",)
+"""For who has built it."""
 Results = dict[str, dict[str, list[Measurement]]]
 
 
@@ -83,6 +85,8 @@ def measure_part(part: str, options: argparse.Namespace) -> dict[str, Any]:
         return as_json(measure(workloads, options.stacks.split(","), options.runs))
     if part == "linearity":
         return dict(linearity.measure_all(options.runs))
+    if part == "linearity compiled":
+        return dict(linearity.measure_all_compiled(options.runs))
     if part == "scale":
         idle = scale.measure_all(options.runs)
         return {name: dataclasses.asdict(found) for name, found in idle.items()}

@@ -58,8 +58,8 @@ class Figures:
     def ratio(self, workload: str, figure: str, ours: str, theirs: str) -> float:
         return self.transfer(workload, ours, figure) / self.transfer(workload, theirs, figure)
 
-    def growth(self, first: str, second: str) -> float:
-        cost = self.results["linearity"]
+    def growth(self, build: str, first: str, second: str) -> float:
+        cost = self.results["linearity" + build]
         return float(cost[second] / cost[first])
 
     def of(self, part: str, name: str, figure: str) -> float:
@@ -108,6 +108,9 @@ AMOUNTS = (
     ("1,000 with a message a second, MiB", "load", "chatty", "server_mib", 300),
 )
 
+BUILDS = (("", ""), (" compiled", ", compiled"))
+"""What the results of a build are called by, and its bars."""
+
 
 def bars(results: dict[str, Any]) -> list[Bar]:
     """All that can be told from the results."""
@@ -127,7 +130,7 @@ def _compared(figures: Figures) -> Iterator[Candidate]:
     rows = [("trio_sctp", *row) for row in RATIOS]
     rows += [("trio_sctp rtc", *row) for row in SECURE_RATIOS]
     rows += [("trio_sctp dtls", *row) for row in DTLS_RATIOS]
-    for build, note in (("", ""), (" compiled", ", compiled")):
+    for build, note in BUILDS:
         for ours, what, workload, figure, theirs, wanted in rows:
             measure = partial(figures.ratio, workload, figure, ours + build, theirs)
             yield what + note, wanted, figure == RATE, measure
@@ -162,13 +165,14 @@ def _fast(figures: Figures) -> Iterator[Candidate]:
 def _frugal(figures: Figures) -> Iterator[Candidate]:
     for what, part, name, figure, most in AMOUNTS:
         yield what, most, False, partial(figures.of, part, name, figure)
-    for first, second in PAIRS:
-        yield (
-            f"CPU for a byte, {second} over {first}",
-            1.2,
-            False,
-            partial(figures.growth, first, second),
-        )
+    for build, note in BUILDS:
+        for first, second in PAIRS:
+            yield (
+                f"CPU for a byte, {second} over {first}{note}",
+                1.2,
+                False,
+                partial(figures.growth, build, first, second),
+            )
 
 
 def table(found: list[Bar]) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -58,13 +59,14 @@ def medians(runs: Sequence[Measurement]) -> dict[str, float]:
 
 def report(results: Mapping[str, Any], reference: str | None = None) -> str:
     """All tables that there are results for, the bars last."""
-    parts = {
+    parts: dict[str, Callable[[Any], str]] = {
         "transfers": lambda found: "\n\n".join(
             [*whole_stack(found), *by_message_size(found), tables(found, reference)]
         ),
         "scale": lambda found: scale.table({k: scale.Scale(**v) for k, v in found.items()}),
         "load": lambda found: load.table({k: load.Load(**v) for k, v in found.items()}),
         "linearity": linearity.table,
+        "linearity compiled": partial(linearity.table, build="compiled"),
     }
     conditions = " · ".join(map(str, results["conditions"].values()))
     found = [f"{conditions}.", *(make(results[p]) for p, make in parts.items() if p in results)]

@@ -20,11 +20,12 @@ LIBDATACHANNEL = "TRIO_SCTP_LIBDATACHANNEL_PYTHON"
 COMPILED = "TRIO_SCTP_COMPILED_PYTHON"
 """Names an interpreter that this library is installed for, compiled."""
 _IS_COMPILED = "import trio_sctp._core.association as a; raise SystemExit(a.__file__[-3:] != '.so')"
-_WITHOUT_SOURCES = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+WITHOUT_SOURCES = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
-def compiled_stack(module: str, folder: Path) -> PythonStack:
-    """The same as it runs when it is installed compiled: no sources lie where it is imported."""
+def compiled_python(folder: Path) -> tuple[str, Path]:
+    """An interpreter that has this library compiled, and where the tests alone lie: no sources lie
+    where they are imported."""
     python = os.environ.get(COMPILED)
     if python is None:
         missing_peer(f"{COMPILED} names no interpreter that has this library compiled")
@@ -32,8 +33,12 @@ def compiled_stack(module: str, folder: Path) -> PythonStack:
     if not beside.exists():
         beside.mkdir()
         (beside / "tests").symlink_to(ROOT / "tests")
-    subprocess.run([python, "-c", _IS_COMPILED], cwd=beside, env=_WITHOUT_SOURCES, check=True)
-    return PythonStack(module, python, beside)
+    subprocess.run([python, "-c", _IS_COMPILED], cwd=beside, env=WITHOUT_SOURCES, check=True)
+    return python, beside
+
+
+def compiled_stack(module: str, folder: Path) -> PythonStack:
+    return PythonStack(module, *compiled_python(folder))
 
 
 def python_with_libdatachannel() -> str:

@@ -22,9 +22,7 @@ from tests.benchmarks.report import (
 )
 from tests.benchmarks.runner import Measurement
 from tests.benchmarks.stacks import RELAYED, STACKS, open_stack
-from tests.benchmarks.workloads import WORKLOADS, round_trip_figures
-from trio_sctp._core.tx.choices import CONTROLLERS
-from trio_sctp._core.tx.congestion_standard import StandardController
+from tests.benchmarks.workloads import PACKET_SIZE, WORKLOADS, round_trip_figures
 
 
 def measured(rate: float | None, median: float | None = None) -> Measurement:
@@ -104,6 +102,8 @@ def test_linearity_is_measured() -> None:
         base,
         dataclasses.replace(base, channels=10),
         dataclasses.replace(base, loss=0.05),
+        dataclasses.replace(base, nowait=True),
+        dataclasses.replace(base, core=True),
     ):
         result = linearity.run_here(case)
         assert result["cpu_per_gb"] > 0
@@ -214,9 +214,28 @@ def test_what_short_messages_cost_is_told_for_each_stack() -> None:
 
 def test_a_window_is_held_whatever_is_lost() -> None:
     """What differs with losses is the handling of losses, not the size of batches."""
-    case = linearity.Case("5 % loss, 50 in flight", window=50, loss=0.05, total=linearity.MIB)
-    assert linearity.run_here(case)["resent"] > 0
-    assert CONTROLLERS["rfc9260"] is StandardController
+    held = linearity.Case("held", core=True, window=50, total=linearity.MIB)
+    rates = []
+    for loss in (0.0, 0.05):
+        transfer = linearity.core_transfer(dataclasses.replace(held, loss=loss))
+        result = transfer.run()
+        assert result["cpu_per_gb"] > 0
+        assert (result["resent"] > 0) == (loss > 0)
+        rates.append(linearity.MIB / transfer.now)
+    window = 50 * PACKET_SIZE / 0.002  # over the round trip
+    assert 0.7 * window < rates[0] < window
+    assert rates[1] > 0.5 * rates[0], "congestion control would have left a tenth of it"
+
+
+def test_the_compiled_build_has_a_linearity_table_of_its_own() -> None:
+    costs = dict.fromkeys(linearity.CASES, 1.0)
+    dear = {**costs, "1 KiB messages": 2.0}
+    results = {"conditions": {}, "linearity": costs, "linearity compiled": dear}
+    found = report(results)
+    assert "| transfer | CPU s/GB |" in found
+    assert "| transfer, compiled | CPU s/GB |" in found
+    missed = [bar.what for bar in bars(results) if not bar.met]
+    assert missed == ["CPU for a byte, 1 KiB messages over 16 MiB messages, compiled"]
 
 
 def test_the_json_keeps_every_run() -> None:
