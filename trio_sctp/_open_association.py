@@ -143,9 +143,9 @@ def open_association(
     ours from `make_init` and the peer's, take the place of the handshake where both ends have
     exchanged them beforehand.  Without ``data_channels`` there are plain messages only;
     ``plain_messages`` takes them beside data channels too, where they are otherwise dropped.
-    ``max_message_size`` is what the peer takes, in bytes, if it is not the same as what ``config``
-    says of this end.  ``capture`` is the name of a file for the packets, pcap or (``.pcapng``)
-    pcapng, or a `PacketCapture`.  ``rng`` is for repeatable tests.
+    ``max_message_size`` is what the peer takes, in bytes, 0 for any length, if it is not the same as
+    what ``config`` says of this end.  ``capture`` is the name of a file for the packets, pcap or
+    (``.pcapng``) pcapng, or a `PacketCapture`.  ``rng`` is for repeatable tests.
 
     It can be entered once.  Raises `BadInitError` for an INIT of the peer's of which nothing can
     come, `HandshakeFailed` on entering if there will be no association, and `AssociationError` on
@@ -213,9 +213,8 @@ def make_association(
     if transport.max_datagram_size < config.path_mtu:
         config = config.replace(path_mtu=transport.max_datagram_size)
     if not transport.protects_integrity:
-        config = config.replace(
-            zero_checksum=False
-        )  # RFC 9653 §3: without a checksum all may be wrong
+        # RFC 9653 §3: nothing else would notice what is wrong
+        config = config.replace(zero_checksum=False)
     return Association(
         CoreAssociation(config, rng=rng, pads_probes=pads_probes),
         transport,

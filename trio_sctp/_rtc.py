@@ -237,7 +237,8 @@ class RtcEndpoint:
         """A peer that has made an ``offer`` (SDP): its `RtcPeer.local_description` is the answer.
 
         With ``trickle`` the answer does not wait for STUN servers, and later candidates come from
-        `RtcPeer.local_candidates`.  ``dtls_role`` is ours where the offer leaves the choice.
+        `RtcPeer.local_candidates`.  ``dtls_role``, "client" or "server", is ours where the offer leaves
+        the choice.
 
         Raises `SdpError` if no data channels can come of the offer, and `TooManyPeersError`.
         """

@@ -86,6 +86,23 @@ def test_broken_pem_is_a_value_error(pem: str) -> None:
         Certificate.from_pem(pem)
 
 
+def test_encrypted_key_needs_its_password() -> None:
+    certificate = Certificate.generate()
+    key = certificate.private_key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    pem = key + certificate.certificate.public_bytes(serialization.Encoding.PEM)
+    assert Certificate.from_pem(pem, password=b"secret").der == certificate.der
+    with pytest.raises(ValueError, match=r"[Pp]assword"):
+        Certificate.from_pem(pem, password=b"guess")
+    with pytest.raises(TypeError, match=r"[Pp]assword"):
+        Certificate.from_pem(pem)
+    with pytest.raises(TypeError, match=r"[Pp]assword"):
+        Certificate.from_pem(certificate.to_pem(), password=b"secret")
+
+
 def test_fingerprint_text_is_the_one_of_rfc_8122() -> None:
     certificate = Certificate.generate()
     text = str(certificate.fingerprint())

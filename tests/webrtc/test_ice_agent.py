@@ -250,11 +250,11 @@ def test_candidates_that_cannot_be_checked_are_ignored() -> None:
         "candidate:3 1 udp 2122260222 192.0.2.3 0 typ host",
     ):
         agent_of(a).add_remote_candidate(Candidate.parse(text), now=0.0)
-    assert agent_of(a).candidates_ignored == 4
+    assert agent_of(a).remote_candidates.ignored == 4
     for port in range(1, 300):
         candidate = Candidate.make("host", ("198.51.100.30", port), base=Z)
         agent_of(a).add_remote_candidate(candidate, now=0.0)
-    assert agent_of(a).candidates_ignored > 4
+    assert agent_of(a).remote_candidates.ignored > 4
     assert len(agent_of(a).checklist.pairs) <= 100
     for host in ("224.0.0.1", "0.0.0.0"):
         before = len(agent_of(a).checklist.pairs)

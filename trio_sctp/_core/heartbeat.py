@@ -13,7 +13,6 @@ import math
 from typing import TYPE_CHECKING
 
 from .._wire.chunks import Heartbeat as HeartbeatChunk, HeartbeatAck
-from .._wire.parameters import HeartbeatInfo
 from .config import Config
 from .events import RoundTripMeasured
 from .timer import Timer
@@ -109,7 +108,7 @@ class Heartbeat:
         self._sent_at = now
         self.path_used_at = now
         self.ack_timer.start(now, self._rto.rto)
-        return HeartbeatChunk(HeartbeatInfo(self._nonce).encode()).encode()
+        return HeartbeatChunk.from_info(self._nonce).encode()
 
     def handle_unanswered(self) -> None:
         """No acknowledgement within an RTO: back off (the caller counts the error)."""
@@ -117,7 +116,7 @@ class Heartbeat:
 
     def take_ack(self, chunk: HeartbeatAck, now: float) -> float | None:
         """The round trip that was measured if it answers the outstanding HEARTBEAT, else None."""
-        if not self._nonce or chunk.value != HeartbeatInfo(self._nonce).encode():
+        if not self._nonce or chunk != HeartbeatAck.from_info(self._nonce):
             return None
         self._nonce = b""
         self.ack_timer.stop()

@@ -318,7 +318,7 @@ def _on_pad(a: StateMachine, chunk: Pad, header: PacketHeader, now: float) -> No
 _Procedure: TypeAlias = "Callable[[StateMachine, Any, PacketHeader, float], Verdict]"
 
 _PROCEDURES: dict[type[Chunk], tuple[frozenset[State], _Procedure]] = {
-    # DATA and I-DATA are processed in `receive_chunks`, in the states of RECEIVING.
+    # DATA and I-DATA are processed in `_receive_chunks`, in the states of RECEIVING.
     Init: (frozenset(State), _on_misplaced_init),
     InitAck: (frozenset({State.COOKIE_WAIT}), on_init_ack),  # §5.2.3
     CookieEcho: (OPEN, on_cookie_echo),  # §5.2.4

@@ -191,7 +191,8 @@ class Certificate:
     def from_pem(cls, pem: bytes | str, *, password: bytes | None = None) -> Certificate:
         """Read a PEM text that holds the private key and the certificate, in any order.
 
-        Further certificates are the chain that is sent along.  `ValueError` if anything is missing.
+        Further certificates are the chain that is sent along.  `ValueError` if anything is missing,
+        and `TypeError` if it is the password, or if nothing is encrypted with one.
         """
         data = pem.encode() if isinstance(pem, str) else pem
         private_key = serialization.load_pem_private_key(data, password)

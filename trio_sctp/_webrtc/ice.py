@@ -63,11 +63,6 @@ class IceAgent(IceSession):
         """Ours so far, best first: for a description that does not trickle."""
         return self.local.best_first()
 
-    @property
-    def candidates_ignored(self) -> int:
-        """Remote candidates that cannot be checked: names, TCP, too many."""
-        return self.remote_candidates.ignored
-
     # -- our candidates ------------------------------------------------------------------------
 
     def add_host(self, address: Address, *, now: float) -> None:
