@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trio_sctp._wire import chunks as c
+from trio_sctp._wire.data_chunks import encode_data_run, encode_i_data_run
 from trio_sctp._wire.error_causes import (
     ProtocolViolation,
     UnrecognizedChunkType,
@@ -19,6 +20,7 @@ from trio_sctp._wire.parameters import (
     SupportedExtensions,
     UnknownParameter,
 )
+from trio_sctp._wire.serial import MASK32
 from trio_sctp._wire.tlv import MAX_ENTRIES, DecodeError
 
 BYTES_OF: list[tuple[c.EncodableChunk, str]] = [
@@ -275,3 +277,18 @@ def test_largest_payloads() -> None:
 def test_local_misuse_is_a_value_error(chunk: c.EncodableChunk) -> None:
     with pytest.raises(ValueError):
         chunk.encode()
+
+
+@pytest.mark.parametrize("tsn, fsn", [(7, 1), (2**32 - 2, 2**32 - 1)])
+def test_a_run_of_fragments_is_each_of_them(tsn: int, fsn: int) -> None:
+    payload = bytes(range(256))
+    offsets = range(8, 8 + 4 * 60, 60)
+    parts = [payload[offset : offset + 60] for offset in offsets]
+    assert encode_data_run(4, tsn, 9, 65535, 51, payload, offsets) == [
+        c.encode_data(4, tsn + index & MASK32, 9, 65535, 51, part)
+        for index, part in enumerate(parts)
+    ]
+    assert encode_i_data_run(4, tsn, 9, 2**32 - 1, fsn, payload, offsets) == [
+        c.encode_i_data(4, tsn + index & MASK32, 9, 2**32 - 1, fsn + index & MASK32, part)
+        for index, part in enumerate(parts)
+    ]

@@ -110,7 +110,7 @@ def receive_packets(a: StateMachine, packets: Iterable[bytes], now: float) -> No
             )
         ):
             _receive_chunks(a, a.own_header, decode_chunks(packet), now)
-        elif index < end and len(batch[index]) == size and packet[_FLAGS_AT] & WHOLE == 0:
+        elif packet[_FLAGS_AT] & WHOLE == 0 and index < end and len(batch[index]) == size:
             index += _receive_following(a, batch, index)
 
 

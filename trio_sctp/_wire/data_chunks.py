@@ -15,6 +15,7 @@ from itertools import chain
 from struct import Struct
 from typing import ClassVar, Final, Self
 
+from .serial import MASK32
 from .tlv import MAX_ENTRIES, PADDING, DecodeError, encode_chunk, pack_fields, unpack_prefix
 
 __all__ = [
@@ -36,7 +37,9 @@ __all__ = [
     "IForwardTsn",
     "Sack",
     "encode_data",
+    "encode_data_run",
     "encode_i_data",
+    "encode_i_data_run",
     "encode_sack",
 ]
 
@@ -99,6 +102,37 @@ def encode_data(flags: int, tsn: int, stream_id: int, ssn: int, ppid: int, paylo
     except struct.error as error:
         raise ValueError(f"not encodable as a DATA chunk: {error}") from None
     return chunk + PADDING[size & 3] if size & 3 else chunk
+
+
+def encode_data_run(
+    flags: int, tsn: int, stream_id: int, ssn: int, ppid: int, payload: bytes, offsets: range
+) -> list[bytes]:
+    """Encode successive DATA chunks of a message, each of ``offsets.step`` bytes of its payload.
+
+    That is a multiple of four.  `tsn` is that of the first.  No field may be too large.
+    """
+    size = offsets.step
+    length = DATA_HEADER_SIZE + size
+    return [
+        _pack_data(0, flags, length, tsn + index & MASK32, stream_id, ssn, ppid)
+        + payload[offset : offset + size]
+        for index, offset in enumerate(offsets)
+    ]
+
+
+def encode_i_data_run(
+    flags: int, tsn: int, stream_id: int, mid: int, fsn: int, payload: bytes, offsets: range
+) -> list[bytes]:
+    """The same as I-DATA chunks; `fsn` is that of the first as well, which does not begin a message."""
+    size = offsets.step
+    length = I_DATA_HEADER_SIZE + size
+    return [
+        _pack_i_data(
+            64, flags, length, tsn + index & MASK32, stream_id, 0, mid, fsn + index & MASK32
+        )
+        + payload[offset : offset + size]
+        for index, offset in enumerate(offsets)
+    ]
 
 
 def encode_i_data(

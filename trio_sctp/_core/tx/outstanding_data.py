@@ -154,6 +154,21 @@ class OutstandingData:
         if message.policy is not None:
             message.policy.tsns.append(tsn)
 
+    def add_run(
+        self, wires: list[bytes], payload_size: int, message: OutgoingMessage, now: float
+    ) -> None:
+        """As `add`, of successive fragments of one message that are all equally long."""
+        chunks, tsn = self.chunks, self.next_tsn
+        policy = message.policy
+        for wire in wires:
+            chunks[tsn] = OutstandingChunk(tsn, wire, payload_size, message, now)
+            if policy is not None:
+                policy.tsns.append(tsn)
+            tsn += 1
+        self.next_tsn = tsn
+        self.flight_size += len(wires) * len(wires[0])
+        self.flight_payload += len(wires) * payload_size
+
     # -- acknowledgements --------------------------------------------------------------------------
 
     def begin_sack(self) -> None:

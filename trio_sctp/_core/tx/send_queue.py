@@ -141,16 +141,16 @@ class SendQueue:
         self._reduce_unsent(stream, size)
         return flags, payload[offset:end]
 
-    def take_middles(self, size: int, limit: int) -> list[tuple[OutgoingMessage, bytes]]:
+    def take_middles(self, size: int, limit: int) -> list[tuple[OutgoingMessage, range]]:
         """Up to ``limit`` fragments of ``size`` bytes, each for a packet of its own.
 
         They are those that have the turn one after the other, as long as none of them is the first
-        or the last of its message.
+        or the last of its message.  Told is where those of a message begin that follow each other.
         """
         interleaving, scheduler = self.interleaving, self.streams.scheduler
         if interleaving and not scheduler.is_alone:
             return self._middles_in_turn(size, limit)
-        taken: list[tuple[OutgoingMessage, bytes]] = []
+        taken: list[tuple[OutgoingMessage, range]] = []
         while limit > 0:
             self.start_packet()
             message = self._current
@@ -166,14 +166,13 @@ class SendQueue:
             if interleaving:
                 scheduler.sent(message.stream, count * (I_DATA_HEADER_SIZE + size))
             self._reduce_unsent(message.stream, end - begin)
-            offsets = range(begin, end, size)
-            taken += [(message, payload[offset : offset + size]) for offset in offsets]
+            taken.append((message, range(begin, end, size)))
             limit -= count
         return taken
 
-    def _middles_in_turn(self, size: int, limit: int) -> list[tuple[OutgoingMessage, bytes]]:
+    def _middles_in_turn(self, size: int, limit: int) -> list[tuple[OutgoingMessage, range]]:
         """`take_middles` where several streams take turns, one fragment each."""
-        taken: list[tuple[OutgoingMessage, bytes]] = []
+        taken: list[tuple[OutgoingMessage, range]] = []
         scheduler, start_packet = self.streams.scheduler, self.start_packet
         while len(taken) < limit:
             start_packet()
@@ -181,14 +180,14 @@ class SendQueue:
             if stream is None:
                 break
             message = stream.messages[0]
-            begin, payload = message.offset, message.payload
+            begin = message.offset
             end = begin + size
-            if not begin or end >= len(payload):
+            if not begin or end >= len(message.payload):
                 break
             message.offset = end
             scheduler.sent(stream, I_DATA_HEADER_SIZE + size)
             self._reduce_unsent(stream, size)
-            taken.append((message, payload[begin:end]))
+            taken.append((message, range(begin, end, size)))
         return taken
 
     def take_whole(

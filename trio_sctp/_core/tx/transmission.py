@@ -20,7 +20,9 @@ from ..._wire.data_chunks import (
     UNORDERED,
     WHOLE,
     encode_data,
+    encode_data_run,
     encode_i_data,
+    encode_i_data_run,
 )
 from ..._wire.packet import COMMON_HEADER_SIZE, MAX_CHUNKS
 from ..._wire.serial import MASK32
@@ -375,16 +377,21 @@ class Transmission:
         wires: list[bytes] = []
         size = length - queue.header_size
         limit = min(limit, window // length, (self.peer_rwnd - self._pmdcs) // size)
-        for message, payload in queue.take_middles(size, limit):
-            tsn, stream_id = data.next_tsn & MASK32, message.stream_id
+        for message, offsets in queue.take_middles(size, limit):
+            tsn, stream_id, payload = data.next_tsn & MASK32, message.stream_id, message.payload
             flags = UNORDERED if message.unordered else 0
             if queue.interleaving:
-                message.fsn = fsn = message.fsn + 1
-                wire = encode_i_data(flags, tsn, stream_id, message.mid, fsn & MASK32, payload)
+                fsn = message.fsn + 1
+                message.fsn += len(offsets)
+                run = encode_i_data_run(
+                    flags, tsn, stream_id, message.mid, fsn & MASK32, payload, offsets
+                )
             else:
-                wire = encode_data(flags, tsn, stream_id, message.ssn, message.ppid, payload)
-            data.add(wire, size, message, now)
-            wires.append(wire)
+                run = encode_data_run(
+                    flags, tsn, stream_id, message.ssn, message.ppid, payload, offsets
+                )
+            data.add_run(run, size, message, now)
+            wires += run
         self.peer_rwnd -= size * len(wires)
         return wires
 
