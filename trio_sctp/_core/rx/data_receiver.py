@@ -32,7 +32,7 @@ from ..._wire.packet import COMMON_HEADER_SIZE, successive_payloads
 from ..._wire.serial import MASK32, unwrap32
 from ..timer import Timer
 from .data_tracker import MAX_TSNS_AHEAD, DataTracker
-from .interleaving import InterleavedReassemblyQueue
+from .interleaving import EARLY_OVERHEAD, InterleavedReassemblyQueue
 from .ordering import FRAGMENT_OVERHEAD, RELEASE_STEP, MessageOrdering
 from .reassembly_queue import ReassemblyQueue
 from .receive_window import ReceiveWindow
@@ -189,19 +189,25 @@ class DataReceiver:
         """
         packet = packets[start - 1]
         tracker, queue = self._tracker, self._queue
-        tsn = tracker.cumulative_tsn_ack
-        if tracker.above:
-            return 0
+        above = tracker.above
+        tsn = tracker.cumulative_tsn_ack + len(above)
         size = len(packet) - COMMON_HEADER_SIZE - self._header_size
         room = self._config.a_rwnd - queue.charge
-        most = min(room // (size + FRAGMENT_OVERHEAD), queue.most_to_follow(packet, tsn, size))
+        most = min(
+            room // (size + FRAGMENT_OVERHEAD + EARLY_OVERHEAD),
+            queue.most_to_follow(packet, tsn, size),
+            MAX_TSNS_AHEAD - len(above),
+        )
         if most <= 0:
             return 0
         payloads = successive_payloads(packets, start, most, crc, zero_checksum=zero_checksum)
         count = len(payloads)
         if count:
             queue.add_following(packet, tsn, payloads)
-            tracker.cumulative_tsn_ack = tsn + count
+            if above:
+                above.extend(b"\1" * count)
+            else:
+                tracker.cumulative_tsn_ack = tsn + count
             self._packets_unacknowledged += count
         return count
 

@@ -19,7 +19,7 @@ from ..events import Message
 from .ordering import FRAGMENT_OVERHEAD, HELD_OVERHEAD, MessageOrdering
 from .reassembly_queue import NO_BEGINNING, TOO_LONG
 
-__all__ = ["InterleavedReassemblyQueue"]
+__all__ = ["EARLY_OVERHEAD", "InterleavedReassemblyQueue"]
 
 PARTIAL_OVERHEAD: Final = 896
 """Charged for a message that is not whole, besides its bytes and fragments."""
@@ -214,7 +214,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
 
     def most_to_follow(self, packet: bytes, tsn: int, size: int) -> int:
         partial = self._partial_of(packet)
-        if partial is None or partial.early or partial.last_tsn != tsn:
+        if partial is None or partial.last_tsn != tsn:
             return 0
         return (self._max_message_size - partial.size) // size
 
@@ -223,11 +223,15 @@ class InterleavedReassemblyQueue(MessageOrdering):
         assert partial is not None  # `most_to_follow` has seen it
         count, size = len(payloads), sum(map(len, payloads))
         charge = count * FRAGMENT_OVERHEAD + size
+        if partial.early:  # the one before them came early, too
+            partial.early.update(enumerate(payloads, partial.highest_fsn + 1))
+            charge += count * EARLY_OVERHEAD
+        else:
+            partial.parts += payloads
+            partial.next_fsn += count
         self.charge += charge
         self.unfinished += charge
         self._partial_charge += charge
-        partial.parts += payloads
-        partial.next_fsn += count
         partial.highest_fsn += count
         partial.last_tsn += count
         partial.size += size
