@@ -57,7 +57,15 @@ async def open_dtls_association(
     """
     if (peer_fingerprint is None) == (verify_peer is None):
         raise TypeError("one of peer_fingerprint and verify_peer has to say who the peer must be")
-    check_options(config, max_message_size=max_message_size, shutdown_timeout=shutdown_timeout)
+    check_options(
+        config,
+        data_channels=data_channels,
+        plain_messages=plain_messages,
+        max_message_size=max_message_size,
+        shutdown_timeout=shutdown_timeout,
+        capture=capture,
+        rng=rng,
+    )
     accepted = peer_fingerprint if verify_peer is None else verify_peer
     assert accepted is not None
     policy = peer_policy(accepted)

@@ -18,7 +18,7 @@ from typing import Final, NoReturn, final
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from ._arguments import check_capacity, check_options, check_type
+from ._arguments import check_capacity, check_handler, check_options, check_type
 from ._association import Association
 from ._capture import CaptureTarget, captured
 from ._core.config import Config
@@ -90,7 +90,16 @@ async def serve_dtls(
 
     Never returns.  Raises `OSError` if the port cannot be bound.
     """
-    check_options(config, max_message_size=max_message_size, shutdown_timeout=shutdown_timeout)
+    check_options(
+        config,
+        data_channels=data_channels,
+        plain_messages=plain_messages,
+        max_message_size=max_message_size,
+        shutdown_timeout=shutdown_timeout,
+        capture=capture,
+        rng=rng,
+    )
+    check_handler(handler)
     check_type("certificate", certificate, Certificate)
     check_capacity("max_associations", max_associations)
     check_capacity("max_half_open", max_half_open)

@@ -77,7 +77,11 @@ class AssociationManager(AbstractAsyncContextManager[Association]):
             raise RuntimeError("an association can be entered once")
         self._started = True
         self._nursery = await self._nursery_manager.__aenter__()
-        self._association._start(self._nursery, connect=self._connect, inits=self._inits)
+        try:
+            self._association._start(self._nursery, connect=self._connect, inits=self._inits)
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
 
     async def established(self) -> Association:
         """Wait for the end of the handshake; raises `HandshakeFailed` if there is no association."""
@@ -153,7 +157,15 @@ def open_association(
     the block has raised the association's failure before: a program that has handled it there is not
     told again.
     """
-    check_options(config, max_message_size=max_message_size, shutdown_timeout=shutdown_timeout)
+    check_options(
+        config,
+        data_channels=data_channels,
+        plain_messages=plain_messages,
+        max_message_size=max_message_size,
+        shutdown_timeout=shutdown_timeout,
+        capture=capture,
+        rng=rng,
+    )
     if inits is not None:  # before anything is begun
         local_setup(inits[0], config)
         read_init(inits[1])

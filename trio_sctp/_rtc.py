@@ -151,7 +151,14 @@ async def open_rtc_endpoint(
     Raises `OSError` if an address cannot be bound or a STUN server's name is unknown, and `ValueError`
     for a size out of range.  All peers have to be left before the endpoint is.
     """
-    check_options(config, shutdown_timeout=shutdown_timeout)
+    check_options(
+        config,
+        data_channels=data_channels,
+        plain_messages=plain_messages,
+        shutdown_timeout=shutdown_timeout,
+        capture=capture,
+        rng=rng,
+    )
     check_type("certificate", certificate, Certificate, optional=True)
     check_type("ice", ice, IceConfig, optional=True)
     check_capacity("max_peers", max_peers)

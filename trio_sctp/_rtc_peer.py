@@ -141,6 +141,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         One that cannot be used, such as a name that only mDNS knows, is ignored.  Raises
         `ValueError` for what is no candidate.
         """
+        check_type("candidate", candidate, str, optional=True)
         if candidate:
             self._ice.add_remote_candidate(Candidate.parse(candidate), trio.current_time())
             self._settle(trio.current_time())

@@ -13,6 +13,7 @@ from typing import Final, NoReturn, final
 
 import trio
 
+from ._arguments import check_handler
 from ._association import Association
 from ._capture import CaptureTarget
 from ._core.config import Config
@@ -76,6 +77,7 @@ async def serve_rtc(
 
     Never returns.  Raises `OSError` if an address cannot be bound.
     """
+    check_handler(handler)
     async with (
         open_rtc_endpoint(
             port,
@@ -143,6 +145,7 @@ class RtcServer:
         ``handler`` takes the place of the server's for this peer: `functools.partial` can give it what
         signalling knows, such as who has logged in.
         """
+        check_handler(handler, optional=True)
         peer = await self._endpoint.answer(offer, trickle=trickle)
         return self._serve_soon(peer, handler)
 
@@ -150,6 +153,7 @@ class RtcServer:
         """Serve a peer that answers the ``local_description`` of what comes back; give its answer to
         ``accept_answer`` within two minutes.  ``handler`` is as in `answer`.
         """
+        check_handler(handler, optional=True)
         return self._serve_soon(await self._endpoint.offer(trickle=trickle), handler)
 
     def _serve_soon(self, peer: RtcPeer, handler: Handler | None) -> RtcPeer:

@@ -15,7 +15,7 @@ from typing import Final, NoReturn, TypeAlias, final
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from ._arguments import check_options
+from ._arguments import check_handler, check_options
 from ._association import Association
 from ._capture import CaptureTarget, captured
 from ._core.association import Association as CoreAssociation
@@ -76,7 +76,16 @@ async def serve_udp(
     Never returns; when it is cancelled, the peers are told by an ABORT.  Raises `OSError` if the
     port cannot be bound.
     """
-    check_options(config, max_message_size=max_message_size, shutdown_timeout=shutdown_timeout)
+    check_options(
+        config,
+        data_channels=data_channels,
+        plain_messages=plain_messages,
+        max_message_size=max_message_size,
+        shutdown_timeout=shutdown_timeout,
+        capture=capture,
+        rng=rng,
+    )
+    check_handler(handler)
     async with (
         await UDPSocket.bind(port, host=host, dont_fragment=config.path_mtu_discovery) as socket,
         captured(capture) as opened,

@@ -45,7 +45,15 @@ async def open_udp_association(
     Raises `OSError` if the name is unknown or no socket can be made.  Whether anybody is there
     shows in the handshake.
     """
-    check_options(config, max_message_size=max_message_size, shutdown_timeout=shutdown_timeout)
+    check_options(
+        config,
+        data_channels=data_channels,
+        plain_messages=plain_messages,
+        max_message_size=max_message_size,
+        shutdown_timeout=shutdown_timeout,
+        capture=capture,
+        rng=rng,
+    )
     socket = await ConnectedUDPSocket.connect(
         host,
         port,

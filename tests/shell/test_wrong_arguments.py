@@ -7,6 +7,7 @@ leaving.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -171,6 +172,10 @@ COMMON: list[tuple[str, dict[str, Any]]] = [
     ("shutdown_timeout", {"shutdown_timeout": -1}),
     ("shutdown_timeout", {"shutdown_timeout": math.nan}),
     ("shutdown_timeout", {"shutdown_timeout": "30"}),
+    ("data_channels", {"data_channels": "no"}),
+    ("plain_messages", {"plain_messages": 1}),
+    ("capture", {"capture": 5}),
+    ("rng", {"rng": 7}),
 ]
 SIZES: list[tuple[str, dict[str, Any]]] = [
     ("max_message_size", {"max_message_size": -1}),
@@ -192,6 +197,57 @@ async def test_opening_an_association(name: str, arguments: dict[str, Any]) -> N
             "127.0.0.1", 9, verify_peer=PeerPolicy.anyone(), **arguments
         ):
             raise AssertionError
+
+
+class Exhausted(random.Random):
+    """Nothing to be had of it."""
+
+    def getrandbits(self, k: int, /) -> int:
+        raise OSError("no entropy")
+
+    def random(self) -> float:
+        raise OSError("no entropy")
+
+
+async def test_what_fails_at_the_first_packet_leaves_no_task_behind(
+    autojump_clock: MockClock,
+) -> None:
+    """trio's nurseries were taken apart by it."""
+    with trio.fail_after(5):
+        end, _ = memory_link()
+        with pytest.raises(OSError, match="no entropy"):
+            async with open_association(end, client=True, rng=Exhausted(1)):
+                raise AssertionError
+        with pytest.raises(trio.ClosedResourceError):
+            await end.send(b"the association has owned it")
+        async with open_association_pair(delay=0.01) as (client, _server):
+            assert client.open_channel().id == 0
+
+
+@pytest.mark.parametrize("handler", [None, "echo", 5])
+async def test_handlers(handler: Any) -> None:
+    """The server would have gone down with the first peer."""
+    dtls = partial(serve_dtls, certificate=CERTIFICATE, verify_peer=PeerPolicy.anyone())
+    for serve in (serve_udp, dtls, serve_rtc):
+        with pytest.raises(TypeError, match=r"^handler is"):
+            await serve(handler, 0)
+
+
+async def test_a_handler_of_one_peer() -> None:
+    wrong: Any = "echo"
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(partial(serve_rtc, nobody, 0, host="127.0.0.1"))
+        async with open_rtc_endpoint(host="127.0.0.1") as endpoint:
+            calling = await endpoint.offer()
+            with pytest.raises(TypeError, match=r"^handler is"):
+                await server.answer(calling.local_description, handler=wrong)
+            with pytest.raises(TypeError, match=r"^handler is"):
+                await server.offer(handler=wrong)
+            with pytest.raises(TypeError, match=r"^candidate is"):
+                calling.add_candidate({"candidate": ""})  # type: ignore[arg-type]
+            await calling.aclose()
+        assert server.statistics().peers == 0
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("port", [None, "9", 1.5, -1, 65536, True])
