@@ -21,6 +21,7 @@ LENGTH_BYTES = (14, 15)
 LONG = (1, 900, 1168, 1169, 3000, 20_000, 60_000)
 MIDDLING = (1, 700, 1169, 1300, 1750, 2336, 4000)
 SHORT = (1, 50, 300, 550, 600, 1024, 1168)
+ALIKE = (1101,)  # one to a packet, which has padding
 
 
 def send_at_random(
@@ -80,11 +81,12 @@ class Doubles:
         for end in (self.bulk, self.chunkwise):
             end.max_packet += 4
 
-    def send(self, random: Random, now: float) -> list[Packet]:
+    def send(self, random: Random, now: float, sizes: tuple[int, ...] = LONG) -> list[Packet]:
         """What the first sender sends; the second one sends the same, unseen."""
         seed = random.random()
+        streams = 1 if sizes is ALIKE else 3
         for pair in self.pairs:
-            send_at_random(pair.a, Random(seed), now, 3)
+            send_at_random(pair.a, Random(seed), now, streams, sizes)
         packets = [pair.a.pull(now) for pair in self.pairs]
         assert packets[0] == packets[1]
         return packets[0]
@@ -125,9 +127,10 @@ def repacked(packet: bytes, more: bytes = b"", byte: int | None = None, value: i
 
 
 @pytest.mark.parametrize("interleaving", [False, True])
+@pytest.mark.parametrize("sizes", [LONG, ALIKE])
 @pytest.mark.parametrize("seed", range(6))
 def test_packets_taken_in_bulk_have_the_effect_of_their_chunks(
-    interleaving: bool, seed: int
+    interleaving: bool, seed: int, sizes: tuple[int, ...]
 ) -> None:
     random = Random(seed)
     doubles = Doubles(interleaving, a_rwnd=120_000, rto_initial=0.02, rto_min=0.02)
@@ -135,7 +138,7 @@ def test_packets_taken_in_bulk_have_the_effect_of_their_chunks(
     received = 0
     for step in range(200):
         now = step * 0.02
-        under_way += [packet.raw for packet in doubles.send(random, now)]
+        under_way += [packet.raw for packet in doubles.send(random, now, sizes)]
         if random.random() < 0.3:  # a stretch of bad weather
             under_way = [packet for packet in under_way if random.random() > 0.1]
             under_way += random.sample(under_way, min(3, len(under_way)))
@@ -150,8 +153,11 @@ def test_packets_taken_in_bulk_have_the_effect_of_their_chunks(
     assert received > 20
 
 
+@pytest.mark.parametrize("messages", [[5000], [1101] * 4])
 @pytest.mark.parametrize("interleaving", [False, True])
-def test_what_does_not_carry_on_is_not_taken_in_bulk(interleaving: bool) -> None:
+def test_what_does_not_carry_on_is_not_taken_in_bulk(
+    interleaving: bool, messages: list[int]
+) -> None:
     """Any byte of the headers may be wrong: ports, tag, type, flags, TSN, stream, numbers."""
     header = 20 if interleaving else 16
     bytes_of_header = [at for at in range(12, 12 + header) if at not in LENGTH_BYTES]
@@ -160,7 +166,8 @@ def test_what_does_not_carry_on_is_not_taken_in_bulk(interleaving: bool) -> None
         for bit in range(8):
             doubles = Doubles(interleaving)
             for pair in doubles.pairs:
-                pair.send(b"m" * 5000)
+                for size in messages:
+                    pair.send(b"m" * size)
             packets = [packet.raw for packet in doubles.send(Random(0), 0.0)]
             packets[2] = repacked(packets[2], byte=at, value=1 << bit)
             doubles.receive(packets[:4], 0.0)
@@ -168,9 +175,13 @@ def test_what_does_not_carry_on_is_not_taken_in_bulk(interleaving: bool) -> None
 
 @pytest.mark.parametrize("interleaving", [False, True])
 @pytest.mark.parametrize("at", [8, 11, 40, -1])
-def test_6_8_what_is_damaged_amid_a_message_is_dropped(interleaving: bool, at: int) -> None:
+@pytest.mark.parametrize("messages", [[4500], [1101] * 4])
+def test_6_8_what_is_damaged_among_others_is_dropped(
+    interleaving: bool, at: int, messages: list[int]
+) -> None:
     pair = established_pair(interleaving=interleaving)
-    pair.send(bytes(4500))
+    for size in messages:
+        pair.send(bytes(size))
     packets = [bytearray(packet.raw) for packet in pair.a.pull(0.0)]
     packets[2][at] ^= 1
     pair.z.give(map(bytes, packets), 0.0)

@@ -198,11 +198,15 @@ def test_it_is_part_of_what_the_peer_was_told() -> None:
     assert not Config().zero_checksum
 
 
+@pytest.mark.parametrize("sizes", [[4500], [1101] * 4])
 @pytest.mark.parametrize("damaged", [False, True])
-def test_5_3_what_carries_on_a_message_needs_none_either_or_a_correct_one(damaged: bool) -> None:
+def test_5_3_what_comes_in_bulk_needs_none_either_or_a_correct_one(
+    damaged: bool, sizes: list[int]
+) -> None:
     pair = Pair(OFFER, OFFER)
-    payload = Random(3).randbytes(4500)
-    pair.a.send(1, payload, now=0.0)
+    payloads = [Random(3).randbytes(size) for size in sizes]
+    for payload in payloads:
+        pair.a.send(1, payload, now=0.0)
     packets = pair.a.packets_to_send(now=0.0)
     assert {packet[8:12] for packet in packets} == {NONE}
     if damaged:
@@ -210,5 +214,6 @@ def test_5_3_what_carries_on_a_message_needs_none_either_or_a_correct_one(damage
     pair.z.receive_packets(packets, now=0.0)
     events = iter(pair.z.next_event, None)
     received = [event.payload for event in events if isinstance(event, Message)]
-    assert received == ([] if damaged else [payload])
+    before = payloads[:2] if len(payloads) > 1 else []
+    assert received == (before if damaged else payloads)
     assert pair.z.statistics().dropped == ({"bad checksum": 1} if damaged else {})

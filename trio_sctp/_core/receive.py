@@ -110,7 +110,7 @@ def receive_packets(a: StateMachine, packets: Iterable[bytes], now: float) -> No
             )
         ):
             _receive_chunks(a, a.own_header, decode_chunks(packet), now)
-        elif packet[_FLAGS_AT] & WHOLE == 0 and index < end and len(batch[index]) == size:
+        elif index < end and len(batch[index]) == size:
             index += _receive_following(a, batch, index)
 
 
@@ -119,9 +119,15 @@ def _receive_following(a: StateMachine, batch: Sequence[bytes], index: int) -> i
     model = batch[index - 1]
     if a.tcb is None or model[COMMON_HEADER_SIZE] == Sack.type:
         return 0
-    count = a.tcb.data_receiver.receive_following(
-        batch, index, a.own_crc, zero_checksum=a.takes_zero_checksum
-    )
+    receiver = a.tcb.data_receiver
+    if model[_FLAGS_AT] & WHOLE:
+        count = receiver.receive_messages(
+            batch, index, a.own_crc, zero_checksum=a.takes_zero_checksum
+        )
+    else:
+        count = receiver.receive_following(
+            batch, index, a.own_crc, zero_checksum=a.takes_zero_checksum
+        )
     a.counters.packets_received += count
     a.counters.bytes_received += count * len(model)
     return count

@@ -36,7 +36,7 @@ from .data_chunks import (
     I_DATA_LAYOUT,
     SACK_LAYOUT,
 )
-from .serial import MASK32
+from .serial import MASK16, MASK32
 from .tlv import MAX_TLVS, DecodeError
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "decode_header",
     "encode_packet",
     "header_crc",
+    "successive_messages",
     "successive_payloads",
 ]
 
@@ -81,9 +82,12 @@ _unpack_i_data = I_DATA_LAYOUT.unpack_from
 _unpack_sack = SACK_LAYOUT.unpack_from
 _unpack_chunk_header = Struct(">BBH").unpack_from
 _unpack_tsn = Struct(">I").unpack_from
+_unpack_ssn = Struct(">H").unpack_from
 _unpack_tsn_and_fsn = Struct(">I8xI").unpack_from
 _pack_next_data = Struct(">4sI8s").pack
 _pack_next_i_data = Struct(">4sI8sI").pack
+_pack_next_message = Struct(">4sI2sH4s").pack
+_pack_next_i_message = Struct(">4sI4sI4s").pack
 _TOO_MUCH_LISTED: Final = "too much in the lists of a packet"
 _WITH_LISTS: Final = frozenset(
     chunk.type for chunk in (Abort, Error, ForwardTsn, IForwardTsn, Init, InitAck, ReConfig, Sack)
@@ -203,6 +207,42 @@ def successive_payloads(
         ):
             break
         payloads.append(payload)
+    return payloads
+
+
+def successive_messages(
+    packets: Sequence[bytes], start: int, most: int, crc: int, *, zero_checksum: bool
+) -> list[bytes]:
+    """As `successive_payloads`, for packets of one whole, ordered message each, all of one length.
+
+    What is the next number there, besides the TSN, is the SSN or MID.
+    """
+    model = packets[start - 1]
+    size, prefix, head = len(model), model[:8], model[12:16]
+    interleaved = head[0] == IData.type
+    begin = COMMON_HEADER_SIZE + (I_DATA_HEADER_SIZE if interleaved else DATA_HEADER_SIZE)
+    end = COMMON_HEADER_SIZE + (head[2] << 8 | head[3])  # padding may follow
+    stream, ppid = (model[20:24], model[28:32]) if interleaved else (model[20:22], model[24:28])
+    tsn: int = _unpack_tsn(model, 16)[0]
+    number: int = (_unpack_tsn(model, 24) if interleaved else _unpack_ssn(model, 22))[0]
+    payloads: list[bytes] = []
+    for packet in islice(packets, start, start + most):
+        tsn = tsn + 1 & MASK32
+        if interleaved:
+            number = number + 1 & MASK32
+            header = _pack_next_i_message(head, tsn, stream, number, ppid)
+        else:
+            number = number + 1 & MASK16
+            header = _pack_next_message(head, tsn, stream, number, ppid)
+        if packet[12:begin] != header or packet[:8] != prefix or len(packet) != size:
+            break
+        payload = packet[begin:]
+        if (
+            not (zero_checksum and packet[8:12] == _NO_CHECKSUM)
+            and extend_crc32c(extend_crc32c(crc, header), payload) != _unpack_checksum(packet, 8)[0]
+        ):
+            break
+        payloads.append(payload if end == size else packet[begin:end])
     return payloads
 
 

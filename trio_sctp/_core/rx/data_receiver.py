@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 from ..._wire.chunks import Data, ForwardTsn, IData, IForwardTsn
 from ..._wire.data_chunks import (
     DATA_HEADER_SIZE,
+    DATA_LAYOUT,
     I_DATA_HEADER_SIZE,
+    I_DATA_LAYOUT,
     IMMEDIATE,
     SACK_HEADER_SIZE,
+    UNORDERED,
     WHOLE,
     encode_sack,
 )
@@ -28,12 +31,12 @@ from ..._wire.error_causes import (
     OutOfResource,
     ProtocolViolation,
 )
-from ..._wire.packet import COMMON_HEADER_SIZE, successive_payloads
+from ..._wire.packet import COMMON_HEADER_SIZE, successive_messages, successive_payloads
 from ..._wire.serial import MASK32, unwrap32
 from ..timer import Timer
 from .data_tracker import MAX_TSNS_AHEAD, DataTracker
 from .interleaving import EARLY_OVERHEAD, InterleavedReassemblyQueue
-from .ordering import FRAGMENT_OVERHEAD, RELEASE_STEP, MessageOrdering
+from .ordering import FRAGMENT_OVERHEAD, HELD_OVERHEAD, RELEASE_STEP, MessageOrdering
 from .reassembly_queue import ReassemblyQueue
 from .receive_window import ReceiveWindow
 
@@ -47,6 +50,8 @@ _FLAGS_AT = COMMON_HEADER_SIZE + 1
 _TSN_AT = COMMON_HEADER_SIZE + 4
 _SHORTEST = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
 _unpack_tsn = Struct(">I").unpack_from
+_unpack_data = DATA_LAYOUT.unpack_from
+_unpack_i_data = I_DATA_LAYOUT.unpack_from
 _MAX_ERRORS = 16  # reports of invalid streams that wait
 _MUCH = 1 << 16
 
@@ -208,6 +213,35 @@ class DataReceiver:
                 above.extend(b"\1" * count)
             else:
                 tracker.cumulative_tsn_ack = tsn + count
+            self._packets_unacknowledged += count
+        return count
+
+    def receive_messages(
+        self, packets: Sequence[bytes], start: int, crc: int, *, zero_checksum: bool
+    ) -> int:
+        """Take those from ``start`` on that are the next messages as the one before them is; how many.
+
+        That is a whole one, which `receive_alone` has taken.  The other arguments are those of
+        `successive_messages`.
+        """
+        packet, queue = packets[start - 1], self._queue
+        if packet[_FLAGS_AT] & UNORDERED:
+            return 0
+        if self._chunk_type is IData:
+            _, _, length, tsn, stream_id, _, number, ppid = _unpack_i_data(
+                packet, COMMON_HEADER_SIZE
+            )
+        else:
+            _, _, length, tsn, stream_id, number, ppid = _unpack_data(packet, COMMON_HEADER_SIZE)
+        size = length - self._header_size + HELD_OVERHEAD
+        most = (self._config.a_rwnd - queue.charge) // size
+        if most <= 0:
+            return 0
+        payloads = successive_messages(packets, start, most, crc, zero_checksum=zero_checksum)
+        count = len(payloads)
+        if count:
+            queue.add_messages(stream_id, number, ppid, tsn, payloads)
+            self._tracker.cumulative_tsn_ack += count
             self._packets_unacknowledged += count
         return count
 
