@@ -316,7 +316,7 @@ class RtcEndpoint:
         self._peers[peer] = None
         self._half_open.add(peer)
         self._routes.note_credentials(peer)
-        self._nursery.start_soon(peer._run, name=f"ICE of {peer._ufrags[-1]}")
+        self._nursery.start_soon(peer._run, name=f"ICE of {session.ice.credentials.ufrag}")
         try:
             if trickle:
                 await trio.lowlevel.checkpoint()

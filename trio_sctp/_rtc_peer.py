@@ -8,7 +8,6 @@ for DTLS waits at the peer's mailbox, as it would at a socket.
 from __future__ import annotations
 
 import math
-from collections import deque
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Final, Protocol, final
@@ -23,7 +22,7 @@ from ._errors import AssociationError, AssociationLost, HandshakeFailed
 from ._key_log import key_log_from_environment
 from ._open_association import AssociationManager
 from ._rtc_ice import Ice, Path
-from ._rtc_routes import RtcRoutes
+from ._rtc_routes import KnownBy, RtcRoutes
 from ._rtc_session import RtcSession
 from ._rtc_share import RtcShare
 from ._rtc_sockets import RtcSockets
@@ -91,9 +90,7 @@ class RtcPeer(AbstractAsyncContextManager[Association]):
         self._announce, self.local_candidates = trio.open_memory_channel[str](math.inf)
         """Our candidates as they become known, for signalling that trickles: texts as in a browser's
         ``RTCIceCandidate.candidate``.  The channel ends with the last one."""
-        self._paths: dict[Path, float] = {}  # when each was last heard on
-        self._transactions: deque[bytes] = deque()
-        self._ufrags: deque[str] = deque()
+        self._known_by = KnownBy()
         self._settle(trio.current_time())
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ address where a peer has shown to be.  All else is dropped, unanswered.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -17,13 +18,25 @@ from ._webrtc.ice_common import IceDatagram
 if TYPE_CHECKING:
     from ._rtc_peer import RtcPeer
 
-__all__ = ["RtcRoutes"]
+__all__ = ["KnownBy", "RtcRoutes"]
 
 _OWNED_FOR: Final = 15.0
 """Seconds since an address was last heard of for which nobody else can claim it."""
 _MAX_PATHS: Final = 64
 _MAX_TRANSACTIONS: Final = 256
 _MAX_UFRAGS: Final = 2
+
+
+class KnownBy:
+    """How a peer is recognised at present: what of it stands in the tables of its `RtcRoutes`."""
+
+    __slots__ = ("paths", "transactions", "ufrags")
+
+    def __init__(self) -> None:
+        self.paths: dict[Path, float] = {}
+        """And when each was last heard on; the one heard of least lately first."""
+        self.transactions: deque[bytes] = deque()
+        self.ufrags: deque[str] = deque()
 
 
 class RtcRoutes:
@@ -40,22 +53,22 @@ class RtcRoutes:
 
     def forget(self, peer: RtcPeer) -> None:
         """Nothing is for it any more."""
-        for ufrag in peer._ufrags:
+        for ufrag in peer._known_by.ufrags:
             self.by_ufrag.pop(ufrag, None)
-        for transaction in peer._transactions:
+        for transaction in peer._known_by.transactions:
             self.by_transaction.pop(transaction, None)
-        for path in peer._paths:
+        for path in peer._known_by.paths:
             if self.by_path.get(path) is peer:
                 del self.by_path[path]
 
     def note_credentials(self, peer: RtcPeer) -> None:
         """Its first ones, or new ones: then the old are still good for checks that are under way."""
         ufrag = peer._session.ice.credentials.ufrag
-        if ufrag not in peer._ufrags:
-            peer._ufrags.append(ufrag)
+        if ufrag not in peer._known_by.ufrags:
+            peer._known_by.ufrags.append(ufrag)
             self.by_ufrag[ufrag] = peer
-            if len(peer._ufrags) > _MAX_UFRAGS:
-                self.by_ufrag.pop(peer._ufrags.popleft(), None)
+            if len(peer._known_by.ufrags) > _MAX_UFRAGS:
+                self.by_ufrag.pop(peer._known_by.ufrags.popleft(), None)
 
     def note_requests(self, peer: RtcPeer, datagrams: Sequence[IceDatagram]) -> None:
         """Whose the responses will be."""
@@ -63,9 +76,9 @@ class RtcRoutes:
             if not (data[0] or data[1] & 0x10):  # a request: RFC 8489 §5
                 transaction = data[8:20]
                 self.by_transaction[transaction] = peer
-                peer._transactions.append(transaction)
-        while len(peer._transactions) > _MAX_TRANSACTIONS:
-            self.by_transaction.pop(peer._transactions.popleft(), None)
+                peer._known_by.transactions.append(transaction)
+        while len(peer._known_by.transactions) > _MAX_TRANSACTIONS:
+            self.by_transaction.pop(peer._known_by.transactions.popleft(), None)
 
     def route(self, datagrams: list[bytes], path: Path, now: float) -> list[IceDatagram]:
         """Hand on datagrams from one sender; what to answer."""
@@ -104,14 +117,14 @@ class RtcRoutes:
         """
         owner = self.by_path.get(path)
         if owner is not None and owner is not peer:
-            if not owner._over and now - owner._paths.get(path, -math.inf) < _OWNED_FOR:
+            if not owner._over and now - owner._known_by.paths.get(path, -math.inf) < _OWNED_FOR:
                 return
-            owner._paths.pop(path, None)
+            owner._known_by.paths.pop(path, None)
         self.by_path[path] = peer
-        peer._paths.pop(path, None)
-        peer._paths[path] = now
-        if len(peer._paths) > _MAX_PATHS:
-            oldest = next(iter(peer._paths))
-            del peer._paths[oldest]
+        peer._known_by.paths.pop(path, None)
+        peer._known_by.paths[path] = now
+        if len(peer._known_by.paths) > _MAX_PATHS:
+            oldest = next(iter(peer._known_by.paths))
+            del peer._known_by.paths[oldest]
             if self.by_path.get(oldest) is peer:
                 del self.by_path[oldest]

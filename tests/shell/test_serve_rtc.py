@@ -239,7 +239,7 @@ async def test_floods_leave_no_state_and_are_not_amplified() -> None:
         server = await start(nursery)
         async with open_rtc_endpoint(host=HOST) as endpoint:
             offering, answering = await introduce(endpoint, server)
-            ufrag = answering._ufrags[0]
+            ufrag = answering._known_by.ufrags[0]
 
             def request(name: str) -> bytes:
                 attributes = [

@@ -228,7 +228,7 @@ def send(file: Path, host: str, port: int, timeout: float) -> None:
 @host_option
 @click.option("--once", is_flag=True, help="End after the first sender.")
 def receive(port: int, directory: Path, host: str | None, once: bool) -> None:
-    """Receive files at UDP PORT into DIRECTORY, by default the current one.
+    """Receive files at UDP PORT into DIRECTORY, which has to exist, by default the current one.
 
     Whoever reaches the port may send: choose --host and the directory accordingly.  A file
     appears under its name only when it is complete and its SHA-256 is right.  Nothing that exists
