@@ -77,6 +77,8 @@ __all__ = ["receive_packets"]
 
 _NO_CHECKSUM: Final = bytes(4)
 _FLAGS_AT: Final = COMMON_HEADER_SIZE + 1
+_STREAM_AT: Final = COMMON_HEADER_SIZE + 8
+_STREAM_END: Final = COMMON_HEADER_SIZE + 10
 _ESTABLISHED: Final = State.ESTABLISHED  # faster to look up than the member
 
 
@@ -110,7 +112,11 @@ def receive_packets(a: StateMachine, packets: Iterable[bytes], now: float) -> No
             )
         ):
             _receive_chunks(a, a.own_header, decode_chunks(packet), now)
-        elif index < end and len(batch[index]) == size:
+        elif (
+            index < end
+            and len(batch[index]) == size
+            and batch[index][_STREAM_AT:_STREAM_END] == packet[_STREAM_AT:_STREAM_END]
+        ):
             index += _receive_following(a, batch, index)
 
 

@@ -135,15 +135,24 @@ class DataReceiver:
             return NoUserData(chunk.tsn)  # RFC 9260 §6.2
         tracker, queue = self._tracker, self._queue
         self._saw_data = True
+        above = tracker.above
         tsn = tracker.cumulative_tsn_ack + 1
-        if chunk.tsn == tsn & MASK32 and not tracker.above and queue.charge < self._config.a_rwnd:
+        ahead = (chunk.tsn - tsn) & MASK32
+        has_room = queue.charge < self._config.a_rwnd
+        if has_room and not ahead and not above:
             tracker.cumulative_tsn_ack = tsn  # in order, nothing is missing and there is room
             if chunk.immediate:
                 self._sack_now = True
         else:
-            tsn = unwrap32(chunk.tsn, tsn)
             self._sack_now = True  # §6.7: a gap, or one that is being filled; §6.2: all other cases
-            if not self._admit(chunk, tsn):
+            if (
+                has_room
+                and len(above) <= ahead < MAX_TSNS_AHEAD
+                and queue.has_place_for(chunk, tsn + ahead)
+            ):
+                tsn += ahead
+                tracker.observe(tsn)
+            elif not self._admit(chunk, tsn := unwrap32(chunk.tsn, tsn)):
                 return OutOfResource() if self._window.is_exhausted else None
         if chunk.stream_id >= self.inbound_streams:
             self._report_stream(chunk.stream_id)

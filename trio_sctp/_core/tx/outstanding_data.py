@@ -215,6 +215,8 @@ class OutstandingData:
                 self.repeated_count -= 1
                 if state in (IN_FLIGHT, MARKED):
                     newly_acked += self._arrived(chunk)
+                elif state == ABANDONED:
+                    self.abandoned_count -= 1
             elif state == IN_FLIGHT:
                 flight += len(chunk.wire)
                 flight_payload += payload_size
@@ -225,7 +227,7 @@ class OutstandingData:
                 newly_acked += self._arrived(chunk)
                 if tsn < highest:
                     self.reordered = True
-            if state == ABANDONED:
+            elif state == ABANDONED:
                 self.abandoned_count -= 1
             message = chunk.message
             message.unacked = unacked = message.unacked - payload_size
@@ -288,24 +290,36 @@ class OutstandingData:
         """These have arrived although something before them has not; returns the bytes."""
         chunks, highest = self.chunks, self.highest_acked
         newly_acked = flight = flight_payload = 0
+        newest: OutstandingChunk | None = None
         for tsn in range(first, last + 1):
             chunk = chunks[tsn]
             state = chunk.state
-            if state == IN_FLIGHT and not chunk.retransmitted:
-                flight += len(chunk.wire)
-                flight_payload += chunk.payload_size
-                self.newest_acked = chunk
-            elif state in (IN_FLIGHT, MARKED):
-                newly_acked += self._arrived(chunk)
-            else:  # abandoned; it was not lost, however (RFC 3758 §3.5 A2, F5)
-                chunk.loss_counted = True
+            if chunk.retransmitted or state != IN_FLIGHT:
+                newly_acked += self._acknowledge_other(chunk)
                 continue
             chunk.state = ACKED
-            if tsn < highest and not chunk.retransmitted:
+            flight += len(chunk.wire)
+            flight_payload += chunk.payload_size
+            newest = chunk
+            if tsn < highest:
                 self.reordered = True
         self.flight_size -= flight
         self.flight_payload -= flight_payload
+        known = self.newest_acked
+        if newest is not None and (known is None or known.tsn < newest.tsn):
+            self.newest_acked = newest
         return newly_acked + flight
+
+    def _acknowledge_other(self, chunk: OutstandingChunk) -> int:
+        """The same of one that is not in flight for the first time."""
+        if chunk.state == ABANDONED:  # it was not lost, however (RFC 3758 §3.5 A2, F5)
+            chunk.loss_counted = True
+            return 0
+        size = self._arrived(chunk)
+        chunk.state = ACKED
+        if chunk.tsn < self.highest_acked and not chunk.retransmitted:
+            self.reordered = True
+        return size
 
     def _take_back(self, reneged: list[Range]) -> int:
         """These are missing again (§6.2.1 D iii); returns the TSN above the last of them."""
