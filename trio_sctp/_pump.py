@@ -20,6 +20,7 @@ from ._core.data_channels import ChannelMessage, DataChannels
 from ._core.errors import PeerLimitError
 from ._errors import blame
 from ._reactions import REACTIONS
+from ._udp_fragmentation import IPV4_OVERHEAD, MAX_UDP_PAYLOAD
 
 if TYPE_CHECKING:
     from ._association import Association
@@ -40,9 +41,6 @@ TRANSPORT_ERRORS: Final = (
 """What a transport raises when it has failed or was closed; anything else is a bug."""
 PACKETS_PER_BATCH: Final = 54
 """Packets pulled at a time: of 1200 bytes, as many as one call with segmentation offload takes."""
-BYTES_PER_CALL: Final = 65507
-"""What one call with segmentation offload takes over IPv4, all headers below SCTP's left out."""
-UDP_OVERHEAD: Final = 28
 BYTES_PER_BATCH: Final = 4 * 65536
 """As many bytes are pulled at a time, where packets are large."""
 
@@ -81,7 +79,7 @@ class Pump:
         """That of the timer's sleep."""
         self.armed = math.inf
         self._limit_for = self._limit = 0
-        self._overhead = max(transport.datagram_overhead - UDP_OVERHEAD, 0)
+        self._overhead = max(transport.datagram_overhead - IPV4_OVERHEAD, 0)
 
     def stop(self) -> None:
         """Let the sender end."""
@@ -183,7 +181,8 @@ class Pump:
         size = self._core.path_mtu
         if size != self._limit_for:
             limit = min(PACKETS_PER_BATCH, BYTES_PER_BATCH // size)
-            run = BYTES_PER_CALL // (size + self._overhead)
+            # The kernel builds a run as one UDP datagram first.
+            run = MAX_UDP_PAYLOAD // (size + self._overhead)
             self._limit_for, self._limit = size, limit - limit % run if 0 < run < limit else limit
         return self._limit
 

@@ -28,8 +28,7 @@ from ._rtc_peer import RtcPeer
 from ._rtc_routes import RtcRoutes
 from ._rtc_session import DtlsRole, RtcSession
 from ._rtc_sockets import RtcSockets, resolve_servers
-from ._udp_batches import MAX_UDP_PAYLOAD
-from ._udp_fragmentation import IPV4_OVERHEAD
+from ._udp_fragmentation import IPV4_OVERHEAD, MAX_UDP_PAYLOAD
 from ._udp_socket import UDPSocket
 from ._webrtc.certificate import Certificate
 from ._webrtc.ice_common import IceConfig, IceDatagram

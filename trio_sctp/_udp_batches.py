@@ -16,13 +16,12 @@ from trio.lowlevel import wait_readable
 
 from ._udp_address import Address
 from ._udp_calls import DatagramCalls
+from ._udp_fragmentation import MAX_UDP_PAYLOAD
 
-__all__ = ["MAX_UDP_PAYLOAD", "BatchedSocket"]
+__all__ = ["BatchedSocket"]
 
 SOCKET_BUFFER_SIZE = 4 * 1024 * 1024
 """Bytes of socket buffer asked for in each direction; the kernel may grant less."""
-MAX_UDP_PAYLOAD = 65507
-"""Longest datagram that goes over IPv4 as well as over IPv6, in bytes."""
 
 
 class BatchedSocket:

@@ -18,10 +18,9 @@ from typing import Any, final
 import trio
 
 from ._udp_address import Address
-from ._udp_fragmentation import allow_fragments, forbid_fragments
+from ._udp_fragmentation import MAX_UDP_PAYLOAD, allow_fragments, forbid_fragments
 from ._udp_offload import (
     ANCILLARY_SPACE,
-    MAX_RUN_BYTES,
     OFFLOAD_MISSING,
     SEGMENT_REFUSED,
     can_segment,
@@ -69,7 +68,7 @@ class DatagramCalls:
     def __init__(self, socket: stdlib_socket.socket, *, offload: bool, dont_fragment: bool) -> None:
         self._socket = socket
         # Longest datagram that may be part of a run; 0 where runs cannot be sent.
-        self.longest_segment = MAX_RUN_BYTES if offload and can_segment(socket) else 0
+        self.longest_segment = MAX_UDP_PAYLOAD if offload and can_segment(socket) else 0
         self.coalesced = offload and enable_gro(socket)
         self.never_fragments = dont_fragment and forbid_fragments(socket)
         self._lone = 0

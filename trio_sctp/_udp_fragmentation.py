@@ -12,12 +12,20 @@ import socket as stdlib_socket
 import sys
 from typing import Final
 
-__all__ = ["IPV4_OVERHEAD", "IPV6_OVERHEAD", "allow_fragments", "forbid_fragments"]
+__all__ = [
+    "IPV4_OVERHEAD",
+    "IPV6_OVERHEAD",
+    "MAX_UDP_PAYLOAD",
+    "allow_fragments",
+    "forbid_fragments",
+]
 
 IPV4_OVERHEAD: Final = 20 + 8
 """What IPv4 and UDP add to a datagram, in bytes."""
 IPV6_OVERHEAD: Final = 40 + 8
 """What IPv6 and UDP add to a datagram, in bytes."""
+MAX_UDP_PAYLOAD: Final = 0xFFFF - IPV4_OVERHEAD
+"""Longest datagram that goes over IPv4 as well as over IPv6, in bytes."""
 
 _Option = tuple[int, int, int, int]  # level, option, value that forbids, value that allows
 

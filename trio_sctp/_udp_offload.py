@@ -14,9 +14,10 @@ import sys
 from collections.abc import Sequence
 from errno import EINVAL, EIO, EMSGSIZE, ENOPROTOOPT, EOPNOTSUPP
 
+from ._udp_fragmentation import MAX_UDP_PAYLOAD
+
 __all__ = [
     "ANCILLARY_SPACE",
-    "MAX_RUN_BYTES",
     "OFFLOAD_MISSING",
     "SEGMENT_REFUSED",
     "can_segment",
@@ -32,8 +33,6 @@ _UDP_SEGMENT = 103
 _UDP_GRO = 104
 _MAX_SEGMENTS = 64  # UDP_MAX_SEGMENTS; newer kernels take more
 
-MAX_RUN_BYTES = 65507
-"""Longest run: the kernel builds it as one UDP datagram first, of IPv4 with the lower limit."""
 ANCILLARY_SPACE = 128
 """Space for control messages when receiving; several times what UDP_GRO needs."""
 OFFLOAD_MISSING = frozenset({EIO, ENOPROTOOPT, EOPNOTSUPP})
@@ -70,13 +69,14 @@ def enable_gro(socket: stdlib_socket.socket) -> bool:
 def run_end(datagrams: Sequence[bytes], start: int, longest: int) -> int:
     """Index after the run that begins at ``start``: equal sizes, but the last may be shorter.
 
-    A datagram that is empty or exceeds ``longest`` makes a run of its own.
+    A datagram that is empty or exceeds ``longest`` makes a run of its own.  The kernel builds a run as
+    one datagram first, so it cannot be longer than one.
     """
     size = len(datagrams[start])
     end = start + 1
     if not 0 < size <= longest:
         return end
-    limit = min(len(datagrams), start + min(_MAX_SEGMENTS, MAX_RUN_BYTES // size))
+    limit = min(len(datagrams), start + min(_MAX_SEGMENTS, MAX_UDP_PAYLOAD // size))
     while end < limit:
         length = len(datagrams[end])
         if length != size:
