@@ -24,10 +24,11 @@ QUIET_TURNS: Final = 2
 """Scheduler turns without new data after which a packet that is not full goes out."""
 FULL_ENOUGH: Final = 9000
 """Bytes of a packet that nothing is waited for to fill further, if it could be larger still."""
-BATCH_ENOUGH: Final = 64_000
-"""Bytes that nothing is waited for to add to: a call with segmentation offload takes few more."""
 MORE_TURNS: Final = 16
-"""Scheduler turns after which full packets go out although more could go with them."""
+"""Scheduler turns after which full packets go out although more could go with them: messages of 16 KiB
+fill a batch of the largest packets in as many."""
+PACKET_HEADERS: Final = 32
+"""What is no data in a packet of one chunk, in bytes."""
 PARTING_TIME: Final = 1.0
 """How long an ABORT or the last packet of a shutdown may take to be written, in seconds."""
 
@@ -119,9 +120,9 @@ class Driver:
         for more to go with it, too, for as many turns as messages of some KiB need to fill a batch.
         """
         core = self._core
-        packet = min(core.path_mtu, FULL_ENOUGH)
+        packet, enough = min(core.path_mtu, FULL_ENOUGH), self._enough()
         unsent = quiet_turns = more_turns = 0
-        while 0 < (now_unsent := core.total_unsent_bytes) < BATCH_ENOUGH:
+        while 0 < (now_unsent := core.total_unsent_bytes) < enough:
             quiet_turns = 0 if now_unsent > unsent else quiet_turns + 1
             more_turns += now_unsent >= packet
             if quiet_turns > QUIET_TURNS or more_turns > MORE_TURNS:
@@ -129,15 +130,20 @@ class Driver:
             unsent = now_unsent
             await checkpoint()
 
+    def _enough(self) -> int:
+        """Bytes that nothing is waited for to add to: they fill a batch."""
+        return self._pump.batch_limit() * (self._core.path_mtu - PACKET_HEADERS)
+
     async def _send_all(self) -> None:
         pump = self._pump
         pump.sending = True
+        enough = self._enough()
         try:
             if pump.left:
                 left, pump.left = pump.left, []
                 await self._write(left)
             while await self._send_batch():
-                if self._busy and self._core.total_unsent_bytes < BATCH_ENOUGH:
+                if self._busy and self._core.total_unsent_bytes < enough:
                     pump.ring()  # the rest goes with what is coming
                     break
         finally:

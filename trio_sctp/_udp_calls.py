@@ -35,10 +35,14 @@ __all__ = ["LONE_TURNS", "DatagramCalls", "UDPStatistics"]
 BATCH_CALLS = 64
 """Most system calls for one batch received, so that other tasks get their turn."""
 BATCH_BYTES = 64 * 1024
-"""A batch ends once this many bytes were received."""
+"""A batch ends once this many bytes were received, see `LARGE_DATAGRAM`."""
+LARGE_DATAGRAM = 16 * 1024
+"""A larger datagram counts as this many bytes: to process it takes hardly longer."""
 LONE_TURNS = 3
 """After a datagram behind which there was nothing, so many more are taken for lone, too: a request or
 an answer should not wait for a call that finds nothing."""
+LONGEST_LONE = 1500
+"""A longer datagram is never taken for lone: it is of bulk, and more comes while it is read."""
 LONGEST_RECEIVED = 65535
 
 
@@ -185,7 +189,8 @@ class DatagramCalls:
             try:
                 datagram, address = receive(LONGEST_RECEIVED)
             except BlockingIOError:
-                self._lone = LONE_TURNS if calls == 1 else 0
+                was_lone = calls == 1 and room >= BATCH_BYTES - LONGEST_LONE
+                self._lone = LONE_TURNS if was_lone else 0
                 return
             except OSError as error:
                 self._count_error(error)
@@ -199,10 +204,10 @@ class DatagramCalls:
                 received[address].append(datagram)
             else:
                 received[address] = [datagram]
-            room -= len(datagram)
+            room -= min(len(datagram), LARGE_DATAGRAM)
             if room <= 0:
                 return
-            if self._lone:
+            if self._lone and len(datagram) <= LONGEST_LONE:
                 self._lone -= 1
                 return
 
@@ -214,7 +219,8 @@ class DatagramCalls:
             try:
                 data, ancillary, _, address = receive(LONGEST_RECEIVED, ANCILLARY_SPACE)
             except BlockingIOError:
-                self._lone = LONE_TURNS if calls == 1 else 0
+                was_lone = calls == 1 and room >= BATCH_BYTES - LONGEST_LONE
+                self._lone = LONE_TURNS if was_lone else 0
                 return
             except OSError as error:
                 self._count_error(error)
@@ -229,10 +235,10 @@ class DatagramCalls:
                 received[address] += run
             else:
                 received[address] = run
-            room -= len(data)
+            room -= min(len(data), LARGE_DATAGRAM * len(run))
             if room <= 0:
                 return
-            if self._lone and not ancillary:
+            if self._lone and not ancillary and len(data) <= LONGEST_LONE:
                 self._lone -= 1
                 return
 

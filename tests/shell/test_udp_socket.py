@@ -222,6 +222,21 @@ async def test_after_a_lone_datagram_few_are_taken_for_lone(offload: bool) -> No
 
 
 @pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
+async def test_large_datagrams_are_never_lone_and_four_to_a_batch(offload: bool) -> None:
+    left, right = udp_pair()
+    async with (
+        ConnectedUDPSocket(left, offload=False) as sender,
+        ConnectedUDPSocket(right, offload=offload) as receiver,
+    ):
+        first, *sent = datagrams([30_000] * 6)
+        await sender.send_batch([first])
+        assert await receiver.receive_batch() == [first]
+        await sender.send_batch(sent)
+        assert await receiver.receive_batch() == sent[:4]
+        assert await receiver.receive_batch() == sent[4:]
+
+
+@pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
 async def test_each_sender_appears_once_with_its_datagrams_in_order(offload: bool) -> None:
     async with await UDPSocket.bind(host="127.0.0.1", offload=offload) as server:
         port = server.local_address[1]
