@@ -1,8 +1,9 @@
-"""The short ways for one message at a time do what the general ones do, to the last bit of each packet.
+"""The short ways do what the general ones do, to the last bit of each packet.
 
-The same exchange runs twice, with the short ways and without.  Requests and answers of all kinds go
-between two ends, now and then several at once or a long one, over links of all kinds: every packet, its
-time, and all that both ends count have to be the same.
+There are those for one message at a time, and those for many packets in a row.  The same exchange runs
+twice, with the short ways and without.  Requests and answers of all kinds go between two ends, now and
+then several or many at once or a long one, over links of all kinds: every packet, its time, and all that
+both ends count have to be the same.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from trio_sctp.testing._emulated_link import EmulatedLink, LinkConditions
 pytestmark = pytest.mark.interpreted  # replaces what compiled modules call directly
 
 SIZES = [1, 3, 4, 64, 64, 64, 1000, 1132, 1136, 1140, 1144, 1148, 1200, 5000, 20_000]
+MANY_SIZES = [100, 570, 586, 1000, 1144, 1172, 1700, 2344, 20_000, 70_000]
 
 links = st.builds(
     LinkConditions,
@@ -45,6 +47,7 @@ configs = st.builds(
     Config,
     interleaving=st.booleans(),
     a_rwnd=st.sampled_from([5000, 1 << 20]),
+    max_burst=st.sampled_from([4, 100]),
     stream_scheduler=st.sampled_from(["wfq", "fcfs", "rr", "rr_pkt", "prio", "fc"]),
     congestion_control=st.sampled_from(["rfc9260", "cubic"]),
     loss_recovery=st.sampled_from(["rack", "rfc9260"]),
@@ -86,6 +89,8 @@ class Exchange:
         for _ in range(20):
             for _ in range(random.choice([1, 1, 1, 3])):
                 self._send(random.choice(pair.ends))
+            if random.random() < 0.1:
+                self._send_many(random.choice(pair.ends))
             pause = random.choice([0.0, 0.001, 0.01, 0.01, 0.3, 2.0])
             until = pair.now + pause
             while pair.now < until:
@@ -118,6 +123,18 @@ class Exchange:
         end.channels.send(stream_id, data, options=options, context=stream_id, now=self.pair.now)
         end.step(self.pair.now)
 
+    def _send_many(self, end: EmulatedEnd) -> None:
+        """A row of messages on one channel, of one length or of several."""
+        random, stream_id = self.random, self.random.choice(self.streams)
+        if end.channels.channel(stream_id) is None:
+            return
+        sizes = random.sample(MANY_SIZES, random.choice([1, 1, 3]))
+        options = random.choice([None, None, None, SendOptions(lifetime=0.05)])
+        for _ in range(random.choice([5, 30])):
+            data = random.randbytes(random.choice(sizes))
+            end.channels.send(stream_id, data, options=options, now=self.pair.now)
+        end.step(self.pair.now)
+
     def _answer(self, end: EmulatedEnd) -> None:
         received = sum(map(len, end.received.values()))
         if received > self.answered[end]:
@@ -145,6 +162,9 @@ def general(conditions: LinkConditions, config: Config, seed: int) -> list[Any]:
     def not_alone(self: Transmission, room: int, now: float) -> bytes:
         return b""
 
+    def not_many(self: Transmission, room: int, limit: int, now: float) -> list[bytes]:
+        return []
+
     def not_taken(self: DataReceiver, packet: bytes) -> bool:
         return False
 
@@ -152,6 +172,7 @@ def general(conditions: LinkConditions, config: Config, seed: int) -> list[Any]:
         patch.object(receive, "receive_expected", not_expected),
         patch.object(DataReceiver, "receive_alone", not_taken),
         patch.object(Transmission, "only_chunk", not_alone),
+        patch.object(Transmission, "full_packets", not_many),
     ):
         return Exchange(conditions, config, seed).run()
 
