@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.tx_sender import FULL, PMDCS, Sender
+from trio_sctp._core.tx.resettable_streams import ResettableStreams
 from trio_sctp._wire.chunks import Data
 
 
@@ -383,3 +384,15 @@ def test_no_more_is_made_in_bulk_than_was_asked_for(size: int, limit: int) -> No
     a.send(size, count=100)
     assert a.queue.chunks_to_send(a.room, a.now)
     assert len(a.queue.full_packets(a.room, limit, a.now)) == limit
+
+
+@pytest.mark.parametrize("size", [570, FULL - 200, FULL + 300])
+def test_what_is_held_back_is_not_made_in_bulk_either(size: int) -> None:
+    a = Sender(cwnd=10**6, max_burst=2**16)
+    a.send(size, count=10)
+    ResettableStreams(a.send_queue).hold()
+    a.send(size, count=10)
+    assert a.queue.chunks_to_send(a.room, a.now)
+    a.queue.full_packets(a.room, 100, a.now)
+    a.pull_chunks()
+    assert a.send_queue.unsent_bytes == 10 * size

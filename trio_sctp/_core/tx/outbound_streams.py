@@ -230,11 +230,12 @@ class OutboundStreams:
         return None
 
     def only_stream(self, count: int) -> OutboundStream | None:
-        """The stream that has every turn, if so many of its messages may be begun."""
+        """The stream that has every turn, if all it has is in line and so many may be begun."""
         stream = self.scheduler.next() if self.scheduler.is_alone else None
         if (
             stream is None
             or stream.abandoned_waiting
+            or self.held_count  # not all that is unsent is in line
             or stream.paused
             or self.suspended
             or stream.ordered_in_window + count > self._most_in_window
