@@ -17,6 +17,8 @@ from trio.lowlevel import checkpoint, enable_ki_protection
 
 from ._core.association import Association as CoreAssociation
 from ._pump import TRANSPORT_ERRORS, Pump
+from ._wire.data_chunks import I_DATA_HEADER_SIZE
+from ._wire.packet import COMMON_HEADER_SIZE
 
 __all__ = ["Driver"]
 
@@ -27,7 +29,7 @@ FULL_ENOUGH: Final = 9000
 MORE_TURNS: Final = 16
 """Scheduler turns after which full packets go out although more could go with them: messages of 16 KiB
 fill a batch of the largest packets in as many."""
-PACKET_HEADERS: Final = 32
+PACKET_HEADERS: Final = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
 """What is no data in a packet of one chunk, in bytes."""
 PARTING_TIME: Final = 1.0
 """How long an ABORT or the last packet of a shutdown may take to be written, in seconds."""

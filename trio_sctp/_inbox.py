@@ -1,4 +1,4 @@
-"""Where received messages wait until somebody takes them.
+"""Where received messages wait until somebody takes them, and the tasks that wait for some.
 
 It is never full: the receiver window bounds what the peer may send.  It does what a trio memory
 channel does, at less cost: handing a message to a task that waits is a part of every round trip, and an
