@@ -121,7 +121,7 @@ async def serve_udp(
 class AssociationShare(SocketShare):
     """What the association that the endpoint calls ``core`` sends and receives."""
 
-    __slots__ = ("_core", "_endpoint", "_take", "association")
+    __slots__ = ("_core", "_endpoint", "association")
 
     def __init__(
         self, socket: UDPSocket, endpoint: Endpoint, core: CoreAssociation, address: Address
@@ -129,7 +129,6 @@ class AssociationShare(SocketShare):
         super().__init__(socket, address)
         self._endpoint = endpoint
         self._core = core
-        self._take: Callable[[list[bytes]], None] | None = None
         self.association: Association
 
     def move(self, address: Address) -> None:
@@ -138,14 +137,12 @@ class AssociationShare(SocketShare):
         self.association.peer_address = plain_address(address)
 
     def deliver_to(self, take: Callable[[list[bytes]], None]) -> None:
-        self._take = take
-
-    def deliver(self, datagrams: list[bytes]) -> None:
-        if self._waiting and self._take is not None:
-            self._take(datagrams)
+        def read_at_once(packets: list[bytes]) -> list[bytes]:
+            take(packets)
             self._endpoint.update(self._core)
-        else:
-            super().deliver(datagrams)
+            return []
+
+        self.read_at_once = read_at_once
 
     async def receive_batch(self) -> list[bytes]:
         self._endpoint.update(self._core)  # it has processed what was received before
