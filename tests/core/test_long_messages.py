@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from tests.support.association_pair import End, Packet, established_pair
+from tests.support.association_pair import End, Packet, established_pair, packet_to
 from trio_sctp._core.config import Config
 from trio_sctp._wire import chunks as c
 from trio_sctp._wire.packet import encode_packet
@@ -203,6 +203,21 @@ def test_a_message_in_bulk_is_no_longer_than_allowed(interleaving: bool) -> None
         doubles.receive(packets, now)
     assert doubles.bulk.closed
     assert b"longer than we accept" in repr(doubles.bulk.closed.causes).encode()
+
+
+@pytest.mark.parametrize("too_far", [0, 1])
+def test_a_fragment_in_bulk_is_no_further_ahead_than_numbers_go(too_far: int) -> None:
+    """RFC 8260 §2.1: FSNs are compared by serial number arithmetic, one 2^31 ahead is from before."""
+    doubles = Doubles(interleaving=True)
+    receiver = doubles.bulk.association
+    tsn = receiver.tcb.data_receiver.cumulative_tsn_ack + 1  # type: ignore[union-attr]
+    chunks = [c.IData(tsn, 0, 0, 0, 51, b"x", ending=False)]  # FSN 1 is next
+    for at in range(1, 6):
+        fsn = 2**31 - 5 + too_far + at
+        middle = c.IData(tsn + at, 0, 0, fsn, 0, bytes(100), beginning=False, ending=False)
+        chunks.append(middle)
+    doubles.receive([packet_to(receiver, chunk) for chunk in chunks], 0.0)
+    assert receiver.ended == bool(too_far)
 
 
 @pytest.mark.parametrize("length", [16, 20])

@@ -25,6 +25,8 @@ PARTIAL_OVERHEAD: Final = 896
 """Charged for a message that is not whole, besides its bytes and fragments."""
 EARLY_OVERHEAD: Final = 64
 """Charged besides for a fragment that came before those in front of it."""
+_MOST_FSNS_AHEAD: Final = (1 << 31) - 1
+"""How far behind the next one a fragment may be: by serial number arithmetic one further is from before."""
 
 _PAYLOAD: Final = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
 
@@ -188,7 +190,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
             partial is None
             or flags & ~UNORDERED
             or tsn < partial.last_tsn
-            or fsn - partial.next_fsn >= 1 << 31
+            or fsn - partial.next_fsn > _MOST_FSNS_AHEAD
             or self._given_up
         ):
             return False
@@ -216,7 +218,8 @@ class InterleavedReassemblyQueue(MessageOrdering):
         partial = self._partial_of(packet)
         if partial is None or partial.last_tsn != tsn:
             return 0
-        return (self._max_message_size - partial.size) // size
+        furthest = partial.next_fsn + _MOST_FSNS_AHEAD
+        return min((self._max_message_size - partial.size) // size, furthest - partial.highest_fsn)
 
     def add_following(self, packet: bytes, tsn: int, payloads: list[bytes]) -> None:
         partial = self._partial_of(packet)
