@@ -26,7 +26,7 @@ PARTIAL_OVERHEAD: Final = 896
 EARLY_OVERHEAD: Final = 64
 """Charged besides for a fragment that came before those in front of it."""
 _MOST_FSNS_AHEAD: Final = (1 << 31) - 1
-"""How far behind the next one a fragment may be: by serial number arithmetic one further is from before."""
+"""From the next one to a fragment: one further, by serial number arithmetic, is from before."""
 
 _PAYLOAD: Final = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
 
