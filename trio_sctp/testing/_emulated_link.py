@@ -180,9 +180,10 @@ class EmulatedLink:
                 statistics.queue_dropped += 1
                 return
             now = self._line_free_at = max(self._line_free_at, now) + size / conditions.rate
-        if any(self._is_lost() for _ in range(pieces)):
-            statistics.lost += 1
-            return
+        for _ in range(pieces):
+            if self._is_lost():
+                statistics.lost += 1
+                return
         if conditions.corrupt and size and self._random.random() < conditions.corrupt:
             statistics.corrupted += 1
             datagram = self._corrupted(datagram)

@@ -7,12 +7,12 @@ arrives, by trio's clock, which under `trio.testing.MockClock` passes at once.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import trio
+from trio.lowlevel import Abort, checkpoint, checkpoint_if_cancelled, current_task, reschedule
 
 from .._transport import DatagramTransport
 from ._emulated_link import BurstLoss, EmulatedLink, LinkConditions
@@ -37,7 +37,7 @@ class LinkEnd(DatagramTransport):
         "_closed",
         "_peer",
         "_pending",
-        "_receiver",
+        "_reader",
         "_wait",
         "incoming",
         "name",
@@ -52,9 +52,9 @@ class LinkEnd(DatagramTransport):
         self.silent_close = False
         self._peer: LinkEnd = self
         self._closed = False
-        self._pending: deque[bytes] = deque()  # rest of a batch of which `receive` took a part
-        self._receiver = trio.lowlevel.ParkingLot()
-        self._wait: trio.CancelScope | None = None
+        self._pending: list[bytes] = []  # rest of a batch of which `receive` took a part
+        self._reader: trio.lowlevel.Task | None = None  # asleep, until the deadline of this
+        self._wait = trio.CancelScope()
 
     def __repr__(self) -> str:
         return f"<LinkEnd {self.name!r}{' closed' if self._closed else ''}>"
@@ -70,11 +70,11 @@ class LinkEnd(DatagramTransport):
 
     async def send_fragmented(self, datagrams: Sequence[bytes]) -> None:
         """Send in pieces of the MTU, which arrive as one or, if a piece is lost, not at all."""
-        await trio.lowlevel.checkpoint()
+        await checkpoint()
         self._push(datagrams, fragment=True)
 
     async def send_batch(self, datagrams: Sequence[bytes]) -> None:
-        await trio.lowlevel.checkpoint()
+        await checkpoint()
         self.send_batch_nowait(datagrams)
 
     def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
@@ -94,49 +94,57 @@ class LinkEnd(DatagramTransport):
         self._peer._arrivals_changed()
 
     async def receive(self) -> bytes:
-        await trio.lowlevel.checkpoint()
-        if not self._pending:
-            self._pending.extend(await self._arrivals())
-        return self._pending.popleft()
+        batch = self._pending = await self.receive_batch()
+        return batch.pop(0)
 
     async def receive_batch(self) -> list[bytes]:
-        await trio.lowlevel.checkpoint()
-        if self._pending:
-            batch = list(self._pending)
-            self._pending.clear()
-            return batch
-        return await self._arrivals()
+        if self._need_not_wait():
+            await checkpoint()
+        while not self._need_not_wait():
+            await self._sleep()
+        if self._closed:
+            raise trio.ClosedResourceError(f"{self!r} was closed")
+        batch, self._pending = self._pending, []
+        batch = batch or self.incoming.pop_due(trio.current_time(), BATCH_LIMIT)
+        if not batch:
+            raise trio.EndOfChannel
+        return batch
 
-    async def _arrivals(self) -> list[bytes]:
-        """What has arrived, waiting for it if need be; no checkpoint after it was taken."""
-        while True:
-            if self._closed:
-                raise trio.ClosedResourceError(f"{self!r} was closed")
-            batch = self.incoming.pop_due(trio.current_time(), BATCH_LIMIT)
-            if batch:
-                return batch
-            due = self.incoming.next_delivery()
-            if due == math.inf and self._peer._closed and not self._peer.silent_close:
-                raise trio.EndOfChannel
-            await self._wait_until(due)
+    def _need_not_wait(self) -> bool:
+        """Something has arrived, or nothing ever will."""
+        if self._pending or self._closed:
+            return True
+        due = self.incoming.next_delivery()
+        if due == math.inf:
+            return self._peer._closed and not self._peer.silent_close
+        return due <= trio.current_time()
 
-    async def _wait_until(self, due: float) -> None:
-        """Sleep until ``due`` or until a datagram that arrives sooner or a close moves it."""
-        if self._wait is not None:
+    async def _sleep(self) -> None:
+        """Until something has arrived; `_arrivals_changed` tells if that is sooner than it seemed."""
+        if self._reader is not None:
             raise trio.BusyResourceError(f"another task is receiving from {self!r}")
-        try:
-            with trio.CancelScope(deadline=due) as self._wait:
-                await self._receiver.park()
-        finally:
-            self._wait = None
+        self._reader = current_task()
+        with trio.CancelScope(deadline=self.incoming.next_delivery()) as self._wait:
+            await trio.lowlevel.wait_task_rescheduled(self._wake)
+        await checkpoint_if_cancelled()
+
+    def _wake(self, _: object = None) -> Abort:
+        """Let the reader look.
+
+        As the answer to a cancellation, too: that is the scope's own as a rule, and to go on costs less
+        than an exception.  Any other is met at the next checkpoint.
+        """
+        if self._reader is not None:
+            reschedule(self._reader)
+            self._reader = None
+        return Abort.FAILED
 
     def _arrivals_changed(self) -> None:
-        if self._wait is None:
+        if self._reader is None:
             return
-        due = self.incoming.next_delivery()
-        if due <= trio.current_time() or self._closed or self._peer._closed:
-            self._receiver.unpark_all()
-        elif due < self._wait.deadline:
+        if self._need_not_wait():
+            self._wake()
+        elif (due := self.incoming.next_delivery()) < self._wait.deadline:
             self._wait.deadline = due
 
     def close(self) -> None:
@@ -149,7 +157,7 @@ class LinkEnd(DatagramTransport):
     async def aclose(self) -> None:
         """Close this end; doing so twice is harmless.  What it sent before is still delivered."""
         self.close()
-        await trio.lowlevel.checkpoint()
+        await checkpoint()
 
 
 def memory_link(
