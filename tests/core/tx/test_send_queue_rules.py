@@ -161,7 +161,7 @@ def test_all_that_is_taken_back_goes_again_with_the_first_numbers(interleaving: 
 
 
 def test_each_outcome_is_told_with_its_stream_and_counted() -> None:
-    queue = SendQueue(interleaving=True)
+    queue = SendQueue("rr", interleaving=True)
     for stream_id in (1, 2):
         for _ in range(2):
             message = OutgoingMessage(stream_id, 51, bytes(20))
@@ -350,7 +350,8 @@ def test_no_stream_is_lost_however_often_priorities_change(name: str) -> None:
 def test_those_that_are_left_take_turns_when_one_pauses(name: str) -> None:
     queue = SendQueue(name, interleaving=True)
     for stream_id in (1, 2, 3):
-        add(queue, stream_id, bytes(500))
+        for _ in range(5):
+            add(queue, stream_id, bytes(100))
     ResettableStreams(queue).pause(3)
     assert sorted(stream_id for stream_id, _ in taken(queue, room=100, most=6)) == [1] * 3 + [2] * 3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -19,6 +19,8 @@ from trio_sctp._wire.data_chunks import BEGINNING, ENDING
 
 FRAGMENT = 100
 NAMES = sorted(SCHEDULERS)
+PORTION = 16 * 1024
+"""What goes of a large message before others that are as large have a turn."""
 
 
 def filled(name: str, *, interleaving: bool, **messages: list[int]) -> SendQueue:
@@ -246,11 +248,44 @@ def test_wfq_coming_back_again_and_again_is_no_advantage() -> None:
     """Somebody who sends one message whenever the last one is out gets no more than the share."""
     queue = filled("wfq", interleaving=True, s1=[10**6], s2=[10**6])
     streams: list[int] = []
-    while len(streams) < 3000:
+    while len(streams) < 12_000:
         if not queue.unsent_of(3):
             add(queue, 3, 100)
         streams += order(queue, 1)
-    assert Counter(streams) == pytest.approx({1: 1000, 2: 1000, 3: 1000}, abs=8)
+    portion = PORTION / FRAGMENT
+    assert Counter(streams) == pytest.approx(dict.fromkeys((1, 2, 3), 4000), abs=portion)
+
+
+@pytest.mark.parametrize("name", ["fc", "wfq"])
+def test_a_message_is_finished_before_the_next_one_is_begun_if_it_is_a_portion(name: str) -> None:
+    queue = filled(name, interleaving=True, s1=[PORTION], s2=[PORTION], s3=[PORTION])
+    fragments = -(-PORTION // FRAGMENT)
+    assert order(queue) == [1] * fragments + [2] * fragments + [3] * fragments
+
+
+@pytest.mark.parametrize("name", ["fc", "wfq"])
+def test_a_larger_message_lets_others_have_a_portion(name: str) -> None:
+    queue = filled(name, interleaving=True, s1=[2 * PORTION], s2=[2 * PORTION])
+    found = order(queue)
+    turns = [len(list(group)) for _, group in groupby(found)]
+    assert [stream for stream, _ in groupby(found)] == [1, 2, 1, 2]
+    assert turns == pytest.approx([PORTION / FRAGMENT] * 4, abs=1)
+
+
+def test_a_portion_goes_on_where_a_small_message_has_interrupted_it() -> None:
+    queue = filled("wfq", interleaving=True, s1=[PORTION], s2=[PORTION], s3=[PORTION])
+    assert order(queue, 20) == [1] * 20
+    add(queue, 4, 50)
+    assert order(queue, 20) == [4] + [1] * 19
+    add(queue, 4, 50, 60)
+    assert order(queue, 20) == [4, 4] + [1] * 18
+
+
+def test_a_small_message_waits_for_no_portion_whatever_has_been_sent_of_others() -> None:
+    queue = filled("wfq", interleaving=True, **{f"s{n}": [10**6] for n in range(1, 9)})
+    for sent in range(500):
+        add(queue, 9, 50)
+        assert order(queue, 1 + sent % 31)[0] == 9, "it has not used up its share"
 
 
 @pytest.mark.parametrize("interleaving", [False, True])

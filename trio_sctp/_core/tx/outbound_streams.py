@@ -37,6 +37,8 @@ class OutboundStream:
         "next_unordered_mid",
         "ordered_in_window",
         "paused",
+        "portion_end",
+        "portion_start",
         "priority",
         "stream_id",
         "turn",
@@ -70,6 +72,8 @@ class OutboundStream:
         # the scheduler's own
         self.turn = NO_TURN
         self.virtual_time = 0
+        self.portion_start = 0  # a virtual time
+        self.portion_end = 0  # an offset in the first message
 
     def begin(self, message: OutgoingMessage, interleaving: bool) -> None:
         """A message of the stream is begun: it gets its SSN or MID."""

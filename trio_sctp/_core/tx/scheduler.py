@@ -10,13 +10,14 @@ take, not for what they carry.
 
 The fair schedulers keep a virtual time.  What a stream sends next starts where its last one ended, or
 at the present if that is later, and takes its size divided by the stream's weight; where it ends ranks
-it, the earliest end being next.  The present is the latest start of what was sent.  With interleaving
-the next fragment counts: a short message of a stream that has not used up its share goes before the
-next fragment of all large ones, so it is behind at most what is on its way already.  Without it the
-whole message counts: a large one is begun only when its stream would have got it through by sharing
-each byte fairly, and whatever is smaller goes before it until then.  Once begun nothing can be done: it
-has to be finished (RFC 9260 §6.9), which is why messages should be no longer than 16 KB then (RFC 8831
-§6.6).
+it, the earliest end being next: what is large is begun only when its stream would have got it through
+by sharing each byte fairly, and whatever is smaller goes before it until then.  The present is the
+latest start of what was sent.  Without interleaving the whole message counts, and once it is begun
+nothing can be done: it has to be finished (RFC 9260 §6.9), which is why messages should be no longer
+than 16 KB then (RFC 8831 §6.6).  With interleaving a portion of that size counts.  Its stream keeps the
+turn until it is through, so that messages are finished one after the other rather than all at the
+end, but only against others that would end later: a short message of a stream that has not used up
+its share goes before the next fragment of all large ones.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ NO_TURN: Final = 0
 """The number of no entry."""
 
 _UNIT = 1 << 16  # virtual time per byte of a stream of weight 1; the largest weight still moves it
-_FRAGMENT = 1200  # what the next fragment of a large message is taken for; its true size is charged
+_PORTION = 16 * 1024  # of a message that may be interrupted; RFC 8831 §6.6 about those that may not
 
 
 class StreamScheduler(ABC):
@@ -76,6 +77,13 @@ class StreamScheduler(ABC):
     @abstractmethod
     def next(self) -> OutboundStream | None:
         """The stream whose turn it is, or None if none is."""
+
+    def turn(self, stream: OutboundStream) -> int:
+        """Bytes that the stream which is next may send in several fragments, as things stand.
+
+        A fragment may always be sent, however large it is.
+        """
+        return stream.unsent_bytes if self.is_alone else 1
 
     @abstractmethod
     def sent(self, stream: OutboundStream, size: int) -> None:
@@ -184,12 +192,8 @@ class _Ranking(StreamScheduler):
     def _key(self, stream: OutboundStream) -> int:
         """What ranks an active stream."""
 
-    def _charge(self, stream: OutboundStream, size: int) -> int:
-        """The stream has sent so much and has more: what ranks it from now on."""
-        return self._key(stream)
-
-    def _charge_last(self, stream: OutboundStream, size: int) -> None:
-        """The stream has sent so much and has no more."""
+    def _charge(self, stream: OutboundStream, size: int) -> None:
+        """The stream has sent so much."""
         return
 
     def _note_alone(self, stream: OutboundStream) -> None:
@@ -247,8 +251,9 @@ class _Ranking(StreamScheduler):
         if self._active_count == 1:
             self._alone += size
             return
+        self._charge(stream, size)
         self._number = number = self._number + 1
-        entry = self._charge(stream, size), 0, number, stream
+        entry = self._key(stream), 0, number, stream
         heap = self._heap
         is_first = heap[0][2] == stream.turn
         stream.turn = number
@@ -264,7 +269,7 @@ class _Ranking(StreamScheduler):
             return
         if self._alone:
             self._note_alone(stream)
-        self._charge_last(stream, size)
+        self._charge(stream, size)
         self._active_count -= 1
         if self._heap[0][2] == stream.turn:
             heappop(self._heap)
@@ -331,14 +336,25 @@ class FairCapacity(_Ranking):
         return 1
 
     def _key(self, stream: OutboundStream) -> int:
-        return stream.virtual_time + self._next_size(stream) * _UNIT // self._weight(stream)
-
-    def _next_size(self, stream: OutboundStream) -> int:
         message = stream.messages[0]
         size = len(message.payload)
         if self.interleaving:
-            size = min(size - message.offset, _FRAGMENT)
-        return DATA_HEADER_SIZE + size
+            size = min(size - message.offset, _PORTION)
+            stream.portion_end = message.offset + size
+        stream.portion_start = stream.virtual_time
+        size += DATA_HEADER_SIZE
+        return stream.virtual_time + size * _UNIT // self._weight(stream)
+
+    def turn(self, stream: OutboundStream) -> int:
+        if self._active_count == 1:
+            return stream.unsent_bytes
+        return max(stream.portion_end - stream.messages[0].offset, 1)
+
+    def sent(self, stream: OutboundStream, size: int) -> None:
+        if self._active_count > 1 and 0 < stream.messages[0].offset < stream.portion_end:
+            self._charge(stream, size)  # it keeps its place
+        else:
+            super().sent(stream, size)
 
     def _begin(self, stream: OutboundStream) -> int:
         if self._active_count == 1:  # first after a time when all was sent: nobody owes anything
@@ -348,30 +364,13 @@ class FairCapacity(_Ranking):
         return -self._weight(stream)  # before those that have had a turn; the heavier first
 
     def _note_alone(self, stream: OutboundStream) -> None:
-        self._charge_last(stream, self._alone)
+        self._charge(stream, self._alone)
         self._now = max(self._now, stream.virtual_time)
         self._alone = 0
 
-    def _charge(self, stream: OutboundStream, size: int) -> int:
-        weight = self._weight(stream)
-        start = stream.virtual_time
-        if start > self._now:
-            self._now = start
-        stream.virtual_time = end = start + size * _UNIT // weight
-        if end > self._latest_end:
-            self._latest_end = end
-        message = stream.messages[0]  # from here on as `_key` says: once for each fragment
-        size = len(message.payload)
-        if self.interleaving:
-            size -= message.offset
-            if size > _FRAGMENT:
-                size = _FRAGMENT
-        return end + (DATA_HEADER_SIZE + size) * _UNIT // weight
-
-    def _charge_last(self, stream: OutboundStream, size: int) -> None:
-        start = stream.virtual_time
-        stream.virtual_time = end = start + size * _UNIT // self._weight(stream)
-        self._now = max(self._now, start)
+    def _charge(self, stream: OutboundStream, size: int) -> None:
+        stream.virtual_time = end = stream.virtual_time + size * _UNIT // self._weight(stream)
+        self._now = max(self._now, stream.portion_start)
         self._latest_end = max(self._latest_end, end)
 
 

@@ -148,18 +148,17 @@ class SendQueue:
         or the last of its message.  Told is where those of a message begin that follow each other.
         """
         interleaving, scheduler = self.interleaving, self.streams.scheduler
-        if interleaving and not scheduler.is_alone:
-            return self._middles_in_turn(size, limit)
         taken: list[tuple[OutgoingMessage, range]] = []
         while limit > 0:
             self.start_packet()
             message = self._current
+            turn = limit * size
             if interleaving and (stream := scheduler.next()) is not None:
-                message = stream.messages[0]
+                message, turn = stream.messages[0], scheduler.turn(stream)
             if message is None or not message.offset:
                 break
             payload, begin = message.payload, message.offset
-            count = min((len(payload) - begin - 1) // size, limit)
+            count = min((len(payload) - begin - 1) // size, -(-turn // size), limit)
             if count <= 0:
                 break
             message.offset = end = begin + count * size
@@ -168,26 +167,6 @@ class SendQueue:
             self._reduce_unsent(message.stream, end - begin)
             taken.append((message, range(begin, end, size)))
             limit -= count
-        return taken
-
-    def _middles_in_turn(self, size: int, limit: int) -> list[tuple[OutgoingMessage, range]]:
-        """`take_middles` where several streams take turns, one fragment each."""
-        taken: list[tuple[OutgoingMessage, range]] = []
-        scheduler, start_packet = self.streams.scheduler, self.start_packet
-        while len(taken) < limit:
-            start_packet()
-            stream = scheduler.next()
-            if stream is None:
-                break
-            message = stream.messages[0]
-            begin = message.offset
-            end = begin + size
-            if not begin or end >= len(message.payload):
-                break
-            message.offset = end
-            scheduler.sent(stream, I_DATA_HEADER_SIZE + size)
-            self._reduce_unsent(stream, size)
-            taken.append((message, range(begin, end, size)))
         return taken
 
     def take_whole(

@@ -234,13 +234,7 @@ class Transmission:
         ):
             return b""
         queue.start_packet()
-        flags, payload = queue.take(message, size)
-        tsn, stream_id = data.next_tsn & MASK32, message.stream_id
-        if queue.interleaving:
-            wire = encode_i_data(flags, tsn, stream_id, message.mid, message.ppid, payload)
-        else:
-            wire = encode_data(flags, tsn, stream_id, message.ssn, message.ppid, payload)
-        data.add(wire, size, message, now)
+        wire = self._chunk_of(message, size, 0, now)
         self.peer_rwnd -= size
         congestion.on_idle(now - recovery.last_sent_at, self._rto.rto)
         recovery.last_sent_at = now
@@ -272,7 +266,7 @@ class Transmission:
             room = min(room, left + self._pmdcs - 1 & ~3)
         cwnd, pmdcs, peer_rwnd = self.congestion.cwnd, self._pmdcs, self.peer_rwnd
         first_tsn, flight_before = data.next_tsn, data.flight_size
-        header_size, interleaving = queue.header_size, queue.interleaving
+        header_size = queue.header_size
         queue.start_packet()
         while (
             room > header_size
@@ -288,24 +282,18 @@ class Transmission:
                     break
             if size > peer_rwnd and not self._may_probe(bool(chunks), now):  # rule A
                 break
-            flags, payload = queue.take(message, size)
             peer_rwnd -= size  # §6.2.1 B
-            if (
+            asks_at_once = (  # we benefit from a SACK at once (§6.1)
                 peer_rwnd < pmdcs
                 or data.flight_size + header_size + size >= cwnd
                 or self.shutdown_pending
-                or (not queue.unsent_bytes and flight_before and self.recovery.asks_for_sack(now))
-            ):
-                flags |= IMMEDIATE  # we benefit from a SACK at once (§6.1)
-            tsn, stream_id = data.next_tsn & MASK32, message.stream_id
-            if not interleaving:
-                wire = encode_data(flags, tsn, stream_id, message.ssn, message.ppid, payload)
-            elif flags & BEGINNING:
-                wire = encode_i_data(flags, tsn, stream_id, message.mid, message.ppid, payload)
-            else:
-                message.fsn = fsn = message.fsn + 1
-                wire = encode_i_data(flags, tsn, stream_id, message.mid, fsn & MASK32, payload)
-            data.add(wire, size, message, now)
+                or (
+                    size == queue.unsent_bytes
+                    and flight_before
+                    and self.recovery.asks_for_sack(now)
+                )
+            )
+            wire = self._chunk_of(message, size, IMMEDIATE if asks_at_once else 0, now)
             chunks.append(wire)
             room -= len(wire)
         if data.next_tsn != first_tsn:
@@ -318,6 +306,22 @@ class Transmission:
                 self._sent(data.flight_size - flight_before, now)
             if self.t3_rtx.deadline == math.inf:  # §6.3.2 R1
                 self._start_t3(now)
+
+    def _chunk_of(self, message: OutgoingMessage, size: int, flags: int, now: float) -> bytes:
+        """The chunk of the next ``size`` bytes of a message, which goes out now with these flags."""
+        data, queue = self._data, self._send_queue
+        which, payload = queue.take(message, size)
+        flags |= which
+        tsn, stream_id = data.next_tsn & MASK32, message.stream_id
+        if not queue.interleaving:
+            wire = encode_data(flags, tsn, stream_id, message.ssn, message.ppid, payload)
+        elif flags & BEGINNING:
+            wire = encode_i_data(flags, tsn, stream_id, message.mid, message.ppid, payload)
+        else:
+            message.fsn = fsn = message.fsn + 1
+            wire = encode_i_data(flags, tsn, stream_id, message.mid, fsn & MASK32, payload)
+        data.add(wire, size, message, now)
+        return wire
 
     def _need_not_wait(self, message: OutgoingMessage, fits: bool, now: float) -> bool:
         """Whether a message may go out although the window is full."""
@@ -418,36 +422,20 @@ class Transmission:
         return packets
 
     def _mixed(self, room: int, window: int, now: float) -> list[bytes]:
-        """A packet of what comes next of the only stream that has any; none if that leaves room."""
-        data, queue = self._data, self._send_queue
-        if window < room or self.peer_rwnd - self._pmdcs < room:
+        """A packet of what comes next, whatever that is; none if it could be the last there is."""
+        queue = self._send_queue
+        if min(window, self.peer_rwnd - self._pmdcs, queue.unsent_bytes - 1) < room:
             return []
         queue.start_packet()
-        stream = queue.streams.only_stream(_MAX_BUNDLED)
-        if stream is None or stream.unsent_bytes <= room:
-            return []
-        header_size, interleaving = queue.header_size, queue.interleaving
+        header_size = queue.header_size
         wires: list[bytes] = []
-        while len(wires) < _MAX_BUNDLED:
-            message = stream.messages[0]
+        while len(wires) < _MAX_BUNDLED and (message := queue.next_message()) is not None:
             size = len(message.payload) - message.offset
             if size > room - header_size:
                 size = room - header_size
                 if size < self._least_fragment:
                     break
-            flags, payload = queue.take(message, size)
-            tsn = data.next_tsn & MASK32
-            if not interleaving:
-                wire = encode_data(
-                    flags, tsn, message.stream_id, message.ssn, message.ppid, payload
-                )
-            else:
-                shared = message.ppid
-                if not flags & BEGINNING:
-                    message.fsn = fsn = message.fsn + 1
-                    shared = fsn & MASK32
-                wire = encode_i_data(flags, tsn, message.stream_id, message.mid, shared, payload)
-            data.add(wire, size, message, now)
+            wire = self._chunk_of(message, size, 0, now)
             self.peer_rwnd -= size
             wires.append(wire)
             room -= len(wire)
