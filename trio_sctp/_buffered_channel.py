@@ -133,7 +133,7 @@ class BufferedChannel(trio.abc.Channel[T], Generic[T, ItemT]):
             item = inbox.take_nowait()
             await cancel_shielded_checkpoint()
             return self._got(item)
-        if inbox.is_over:
+        if inbox.over is not None:
             over = inbox.over()
         else:
             task = current_task()

@@ -8,6 +8,7 @@ idle channel keeps nothing for it.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
@@ -35,13 +36,11 @@ class Inbox(Generic[ItemT]):
     Those who wait are served in the order in which they came.
     """
 
-    __slots__ = ("_closed", "_ending", "_items", "_takers", "is_over")
+    __slots__ = ("_items", "_takers", "over")
 
     def __init__(self) -> None:
-        self.is_over = False
-        """Nothing more will come than what is there."""
-        self._closed = False
-        self._ending: Ending | None = None
+        self.over: Callable[[], Exception] | None = None
+        """Once nothing more will come than what is there: makes what is told to those who take more."""
         self._items: deque[ItemT] | None = None
         self._takers: dict[Task, None] | None = None
         """The tasks that sleep until they are given something; while there are any, there are no
@@ -52,7 +51,7 @@ class Inbox(Generic[ItemT]):
 
     def put(self, item: ItemT) -> bool:
         """False if nobody will ever take it."""
-        if self.is_over:
+        if self.over is not None:
             return False
         if self._takers:
             task = next(iter(self._takers))
@@ -66,23 +65,20 @@ class Inbox(Generic[ItemT]):
 
     def end(self, ending: Ending) -> None:
         """Nothing more will come: who has taken all that is there is told of ``ending``."""
-        if self._ending is None:
-            self._ending = ending
-            self.is_over = True
-            self._turn_away()
+        if self.over is None:
+            self._turn_away(ending.for_receiver)
 
     def close(self) -> list[ItemT]:
         """The taker wants no more: whoever waits gets `trio.ClosedResourceError`.  What is left."""
         left = list(self._items or ())
         self._items = None
-        self._closed = self.is_over = True
-        self._turn_away()
+        self._turn_away(_closed)
         return left
 
     def take_nowait(self) -> ItemT:
         if self._items:
             return self._items.popleft()
-        if self.is_over:
+        if self.over is not None:
             raise self.over()
         raise trio.WouldBlock
 
@@ -97,14 +93,12 @@ class Inbox(Generic[ItemT]):
         assert self._takers is not None
         del self._takers[task]
 
-    def _turn_away(self) -> None:
+    def _turn_away(self, over: Callable[[], Exception]) -> None:
+        self.over = over
         takers, self._takers = self._takers or (), None
         for task in takers:
-            reschedule(task, Error(TurnedAwayError(self.over())))
+            reschedule(task, Error(TurnedAwayError(over())))
 
-    def over(self) -> Exception:
-        """What whoever takes is told once `is_over` and nothing is left."""
-        if self._closed:
-            return trio.ClosedResourceError("this end was closed")
-        assert self._ending is not None
-        return self._ending.for_receiver()
+
+def _closed() -> Exception:
+    return trio.ClosedResourceError("this end was closed")
