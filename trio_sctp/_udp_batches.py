@@ -62,16 +62,6 @@ class BatchedSocket:
         return address
 
     @property
-    def sends_runs(self) -> bool:
-        """Whether runs of datagrams are handed to the kernel in one piece (UDP_SEGMENT)."""
-        return self._calls.longest_segment > 0
-
-    @property
-    def receives_runs(self) -> bool:
-        """Whether the kernel hands over runs of datagrams in one piece (UDP_GRO)."""
-        return self._calls.coalesced
-
-    @property
     def max_datagram_size(self) -> int:
         """Longest UDP payload: 65507 bytes over IPv4, 65527 over IPv6."""
         return 65527 if self._socket.family == stdlib_socket.AF_INET6 else MAX_UDP_PAYLOAD

@@ -175,45 +175,8 @@ class DatagramCalls:
     def drain(self) -> dict[Any, list[bytes]]:
         """Receive until there is nothing more or a batch is full; by sender, in order of arrival."""
         received: dict[Any, list[bytes]] = {}
-        if self.coalesced:
-            self._drain_runs(received)
-        else:
-            self._drain(received)
-        return received
-
-    def _drain(self, received: dict[Any, list[bytes]]) -> None:
-        """One datagram by each call."""
-        receive, statistics = self._socket.recvfrom, self.statistics
-        room = BATCH_BYTES
-        for calls in range(BATCH_CALLS):
-            try:
-                datagram, address = receive(LONGEST_RECEIVED)
-            except BlockingIOError:
-                was_lone = calls == 1 and room >= BATCH_BYTES - LONGEST_LONE
-                self._lone = LONE_TURNS if was_lone else 0
-                return
-            except OSError as error:
-                self._count_error(error)
-                continue
-            statistics.receive_calls += 1
-            if not datagram or _unanswerable(address):
-                statistics.datagrams_ignored += 1
-                continue
-            statistics.datagrams_received += 1
-            if address in received:
-                received[address].append(datagram)
-            else:
-                received[address] = [datagram]
-            room -= min(len(datagram), LARGE_DATAGRAM)
-            if room <= 0:
-                return
-            if self._lone and len(datagram) <= LONGEST_LONE:
-                self._lone -= 1
-                return
-
-    def _drain_runs(self, received: dict[Any, list[bytes]]) -> None:
-        """As `_drain`, where one call may return a run of datagrams of one sender."""
-        receive, statistics = self._socket.recvmsg, self.statistics
+        receive = self._socket.recvmsg if self.coalesced else self._receive_one
+        statistics = self.statistics
         room = BATCH_BYTES
         for calls in range(BATCH_CALLS):
             try:
@@ -221,7 +184,7 @@ class DatagramCalls:
             except BlockingIOError:
                 was_lone = calls == 1 and room >= BATCH_BYTES - LONGEST_LONE
                 self._lone = LONE_TURNS if was_lone else 0
-                return
+                break
             except OSError as error:
                 self._count_error(error)
                 continue
@@ -237,10 +200,16 @@ class DatagramCalls:
                 received[address] = run
             room -= min(len(data), LARGE_DATAGRAM * len(run))
             if room <= 0:
-                return
+                break
             if self._lone and not ancillary and len(data) <= LONGEST_LONE:
                 self._lone -= 1
-                return
+                break
+        return received
+
+    def _receive_one(self, size: int, _: int) -> tuple[bytes, list[Any], int, Any]:
+        """As ``recvmsg``, which not every system has, where no runs come."""
+        data, address = self._socket.recvfrom(size)
+        return data, [], 0, address
 
 
 def _unanswerable(address: Any) -> bool:
