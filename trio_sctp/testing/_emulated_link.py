@@ -11,8 +11,10 @@ emulation.
 from __future__ import annotations
 
 import math
+from bisect import insort
+from collections import deque
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from operator import itemgetter
 from random import Random
 from typing import Any
 
@@ -129,8 +131,7 @@ class EmulatedLink:
     seed: int | str = 0
     statistics: LinkStatistics = field(default_factory=LinkStatistics)
     _random: Random = field(init=False, repr=False)
-    _under_way: list[tuple[float, int, bytes]] = field(default_factory=list, init=False, repr=False)
-    _count: int = field(default=0, init=False, repr=False)
+    _under_way: deque[tuple[float, bytes]] = field(default_factory=deque, init=False, repr=False)
     _line_free_at: float = field(default=-math.inf, init=False, repr=False)
     _latest_arrival: float = field(default=-math.inf, init=False, repr=False)
     _in_burst: bool = field(default=False, init=False, repr=False)
@@ -153,7 +154,7 @@ class EmulatedLink:
         under_way = self._under_way
         arrived: list[bytes] = []
         while under_way and under_way[0][0] <= now and len(arrived) != limit:
-            arrived.append(heappop(under_way)[2])
+            arrived.append(under_way.popleft()[1])
         self.statistics.delivered += len(arrived)
         self.statistics.delivered_bytes += sum(map(len, arrived))
         return arrived
@@ -223,5 +224,8 @@ class EmulatedLink:
         if conditions.reorder and self._random.random() < conditions.reorder:
             self.statistics.reordered += 1
             arrival += conditions.reorder_delay
-        self._count += 1
-        heappush(self._under_way, (arrival, self._count, datagram))
+        under_way = self._under_way
+        if under_way and arrival < under_way[-1][0]:  # it overtakes one that is held back
+            insort(under_way, (arrival, datagram), key=itemgetter(0))
+        else:
+            under_way.append((arrival, datagram))
