@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.benchmarks import linearity, load, plots, scale
+from tests.benchmarks import linearity, load, plots, scale, where
 from tests.benchmarks.__main__ import turns
 from tests.benchmarks.bars import bars, table
 from tests.benchmarks.report import (
@@ -252,3 +252,25 @@ def test_round_trip_figures_are_microseconds() -> None:
         "rtt_median_us": pytest.approx(100.0),
         "rtt_p99_us": pytest.approx(198.0),
     }
+
+
+def test_a_sample_counts_for_the_innermost_layer() -> None:
+    run = "unrolled_run (/site-packages/trio/_core/_run.py:1)"
+    send = "send (/clone/trio_sctp/_pump.py:1)"
+    lines = [
+        "<module> (/clone/tests/benchmarks/peers/trio_sctp_udp.py:1) 1000",
+        f"{run};get_events (/site-packages/trio/_core/_io_epoll.py:1) 500",
+        f"{run};reschedule (/site-packages/trio/_core/_run.py:2) 10",
+        f"{run};{send} 20",
+        f"{run};{send};take (/clone/trio_sctp/_core/tx/send_queue.py:1);popleft (/lib/q.py:1) 50",
+        f"{run};{send};encode_data (/clone/trio_sctp/_wire/data_chunks.py:1) 20",
+    ]
+    assert where.shares(lines) == {
+        "core": 0.5,
+        "this library's trio side": 0.2,
+        "headers and CRC-32C": 0.2,
+        "trio": 0.1,
+    }
+    table = where.table({"sender": where.shares(lines)})
+    assert "| core | 50% |" in table
+    assert "DTLS" not in table
