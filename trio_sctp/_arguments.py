@@ -1,52 +1,20 @@
-"""Checks of arguments that many functions of the shell have, before anything is begun.
-
-A server that takes a wrong one would go down much later, and by what a peer does: when the first one
-connects, sends or leaves.
-"""
+"""Checks of arguments of the shell's functions, before anything is begun; see `_options` for more."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from ipaddress import ip_address
-from os import PathLike
-from random import Random
 
-from ._capture import CaptureTarget, PacketCapture
-from ._core.arguments import check_flag, check_integer, check_number
-from ._core.config import Config
+from ._core.arguments import check_integer
 from ._core.errors import LocalProtocolError
 
 __all__ = [
     "check_capacity",
     "check_handler",
-    "check_options",
     "check_type",
     "public_addresses",
 ]
-
-
-def check_options(
-    config: Config,
-    *,
-    data_channels: bool,
-    plain_messages: bool | None,
-    max_message_size: int | None = None,
-    shutdown_timeout: float,
-    capture: CaptureTarget | None,
-    rng: Random | None,
-) -> None:
-    """What `open_association` and the servers have in common."""
-    check_type("config", config, Config)
-    if not (capture is None or isinstance(capture, str | PathLike | PacketCapture)):
-        raise TypeError(f"capture is {capture!r}: it must be a path or a PacketCapture")
-    check_type("rng", rng, Random, optional=True)
-    check_flag("data_channels", data_channels)
-    if plain_messages is not None:
-        check_flag("plain_messages", plain_messages)
-    if max_message_size is not None:
-        check_integer("max_message_size", max_message_size, 0, 2**64 - 1)
-    check_number("shutdown_timeout", shutdown_timeout, 0, math.inf)
 
 
 def check_type(name: str, value: object, kind: type, *, optional: bool = False) -> None:

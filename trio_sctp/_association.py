@@ -31,6 +31,7 @@ from ._driver import Driver
 from ._errors import Ending, blame
 from ._event_queue import EventQueue
 from ._message_channel import MessageChannel
+from ._options import AssociationOptions
 from ._packet_log import LOGGER as PACKET_LOGGER, PacketLog
 from ._pump import Pump
 from ._reactions import REACTIONS
@@ -54,12 +55,9 @@ class Association(trio.abc.AsyncResource):
         self,
         core: CoreAssociation,
         transport: DatagramTransport,
+        options: AssociationOptions,
         *,
         client: bool,
-        data_channels: bool,
-        plain_messages: bool | None,
-        max_message_size: int | None,
-        shutdown_timeout: float,
         peer_address: object = None,
         capture: PacketCapture | None = None,
     ) -> None:
@@ -68,9 +66,10 @@ class Association(trio.abc.AsyncResource):
         if transport.never_fragments:
             core.max_path_mtu = transport.max_datagram_size
             core.path_overhead = transport.datagram_overhead
-        self._shutdown_timeout = shutdown_timeout
+        self._shutdown_timeout = options.shutdown_timeout
         self.client = client
         """Whether this end opens channels on even ids (RFC 8832 §6)."""
+        max_message_size = options.max_message_size
         if max_message_size is None:
             max_message_size = core.config.max_message_size
         self.max_message_size = max_message_size
@@ -81,9 +80,10 @@ class Association(trio.abc.AsyncResource):
         """The certificate that the peer has proven to hold, in DER; None where nothing was proven,
         as over bare UDP."""
         self._channels: DataChannels | None = None
-        if data_channels:
+        if options.data_channels:
             self._channels = DataChannels(core, client=client, max_message_size=max_message_size)
-        self._takes_messages = not data_channels if plain_messages is None else plain_messages
+        plain_messages = options.plain_messages
+        self._takes_messages = not self._channels if plain_messages is None else plain_messages
         self.messages: MessageChannel = MessageChannel(self)
         """Messages that belong to no data channel; a `trio.abc.Channel` of `Message` values."""
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Unpack
 
-from ._arguments import check_options
 from ._association import Association
-from ._capture import CaptureTarget
 from ._core.config import Config
 from ._dtls_transport import (
     DEFAULT_DTLS_CONFIG,
@@ -17,7 +15,8 @@ from ._dtls_transport import (
     open_dtls,
     peer_policy,
 )
-from ._open_association import DEFAULT_SHUTDOWN_TIMEOUT, open_association
+from ._open_association import manager_of
+from ._options import AssociationKeywords, AssociationOptions, takes
 from ._udp_socket import ConnectedUDPSocket
 from ._webrtc.certificate import Certificate, Fingerprint
 
@@ -25,6 +24,7 @@ __all__ = ["open_dtls_association"]
 
 
 @asynccontextmanager
+@takes(AssociationOptions)
 async def open_dtls_association(
     host: str,
     port: int,
@@ -37,12 +37,7 @@ async def open_dtls_association(
     connect: bool = True,
     inits: tuple[bytes, bytes] | None = None,
     config: Config = DEFAULT_DTLS_CONFIG,
-    data_channels: bool = True,
-    plain_messages: bool | None = None,
-    max_message_size: int | None = None,
-    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
-    capture: CaptureTarget | None = None,
-    rng: random.Random | None = None,
+    **keywords: Unpack[AssociationKeywords],
 ) -> AsyncIterator[Association]:
     """An association over DTLS with the server at ``host``, UDP ``port``, as a context manager.
 
@@ -57,15 +52,7 @@ async def open_dtls_association(
     """
     if (peer_fingerprint is None) == (verify_peer is None):
         raise TypeError("one of peer_fingerprint and verify_peer has to say who the peer must be")
-    check_options(
-        config,
-        data_channels=data_channels,
-        plain_messages=plain_messages,
-        max_message_size=max_message_size,
-        shutdown_timeout=shutdown_timeout,
-        capture=capture,
-        rng=rng,
-    )
+    options = AssociationOptions(config=config, **keywords)
     accepted = peer_fingerprint if verify_peer is None else verify_peer
     assert accepted is not None
     policy = peer_policy(accepted)
@@ -87,19 +74,7 @@ async def open_dtls_association(
         socket.close()
         raise
     try:
-        manager = open_association(
-            transport,
-            client=True,
-            connect=connect,
-            inits=inits,
-            config=config,
-            data_channels=data_channels,
-            plain_messages=plain_messages,
-            max_message_size=max_message_size,
-            shutdown_timeout=shutdown_timeout,
-            capture=capture,
-            rng=rng,
-        )
+        manager = manager_of(transport, options, client=True, connect=connect, inits=inits)
     except BaseException:  # a capture that cannot be made, say: the server is told
         await give_up(transport)
         raise

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, NoReturn, final
+from typing import Final, NoReturn, Unpack, final
 
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from ._arguments import check_capacity, check_handler, check_options, check_type
+from ._arguments import check_capacity, check_handler, check_type
 from ._association import Association
-from ._capture import CaptureTarget, captured
+from ._capture import captured
 from ._core.config import Config
 from ._dtls_transport import (
     DEFAULT_DTLS_CONFIG,
@@ -32,12 +31,8 @@ from ._dtls_transport import (
 from ._errors import HandshakeFailed, comes_from
 from ._farewells import Farewells
 from ._key_log import key_log_from_environment
-from ._open_association import (
-    DEFAULT_SHUTDOWN_TIMEOUT,
-    ENTROPY,
-    AssociationManager,
-    make_association,
-)
+from ._open_association import AssociationManager, make_association
+from ._options import AssociationKeywords, AssociationOptions, takes
 from ._serve import DEFAULT_MAX_ASSOCIATIONS, Handler
 from ._socket_share import SocketShare
 from ._transport import plain_address
@@ -57,6 +52,7 @@ _HANDSHAKE_RECORD: Final = 22
 LOGGER = logging.getLogger("trio_sctp.serve_dtls")
 
 
+@takes(AssociationOptions)
 async def serve_dtls(
     handler: Handler,
     port: int,
@@ -65,15 +61,10 @@ async def serve_dtls(
     verify_peer: VerifyPeer,
     host: str | None = None,
     config: Config = DEFAULT_DTLS_CONFIG,
-    data_channels: bool = True,
-    plain_messages: bool | None = None,
-    max_message_size: int | None = None,
     max_associations: int = DEFAULT_MAX_ASSOCIATIONS,
     max_half_open: int = DEFAULT_MAX_HALF_OPEN,
-    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
-    capture: CaptureTarget | None = None,
-    rng: random.Random | None = None,
     task_status: trio.TaskStatus[DtlsEndpoint] = trio.TASK_STATUS_IGNORED,
+    **keywords: Unpack[AssociationKeywords],
 ) -> NoReturn:
     """Accept DTLS associations on UDP ``port`` and run ``handler(association)`` for each.
 
@@ -90,39 +81,20 @@ async def serve_dtls(
 
     Never returns.  Raises `OSError` if the port cannot be bound.
     """
-    check_options(
-        config,
-        data_channels=data_channels,
-        plain_messages=plain_messages,
-        max_message_size=max_message_size,
-        shutdown_timeout=shutdown_timeout,
-        capture=capture,
-        rng=rng,
-    )
+    options = AssociationOptions(config=config, **keywords)
     check_handler(handler)
     check_type("certificate", certificate, Certificate)
     check_capacity("max_associations", max_associations)
     check_capacity("max_half_open", max_half_open)
     policy = peer_policy(verify_peer)
-    entropy = ENTROPY if rng is None else rng
     async with (
         await UDPSocket.bind(port, host=host, dont_fragment=config.path_mtu_discovery) as socket,
-        captured(capture) as opened,
+        captured(options.capture) as opened,
         trio.open_nursery() as nursery,
     ):
 
         def associate(transport: DtlsTransport) -> Association:
-            return make_association(
-                transport,
-                client=False,
-                config=config,
-                data_channels=data_channels,
-                plain_messages=plain_messages,
-                max_message_size=max_message_size,
-                shutdown_timeout=shutdown_timeout,
-                rng=entropy,
-                capture=opened,
-            )
+            return make_association(transport, options, client=False, capture=opened)
 
         endpoint = DtlsEndpoint(
             socket,
@@ -131,7 +103,7 @@ async def serve_dtls(
             associate,
             certificate,
             policy,
-            CookieGate(entropy.randbytes(32)),
+            CookieGate(options.entropy.randbytes(32)),
             max_associations,
             max_half_open,
         )

@@ -9,32 +9,27 @@ from __future__ import annotations
 import random
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Final, final
+from typing import Unpack, final
 
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from ._arguments import check_options
 from ._association import Association
 from ._background import leave_nursery
 from ._capture import CaptureTarget, PacketCapture, capture_of, finish_capture
 from ._core.association import Association as CoreAssociation
 from ._core.config import Config
 from ._core.signalled_init import local_setup, make_init as make_core_init, read_init
+from ._options import DEFAULT_CONFIG, ENTROPY, AssociationKeywords, AssociationOptions, takes
 from ._transport import as_datagram_transport
 
 __all__ = [
-    "DEFAULT_CONFIG",
-    "DEFAULT_SHUTDOWN_TIMEOUT",
-    "ENTROPY",
     "AssociationManager",
+    "make_association",
     "make_init",
+    "manager_of",
     "open_association",
 ]
-
-DEFAULT_CONFIG: Final = Config()
-DEFAULT_SHUTDOWN_TIMEOUT: Final = 30.0
-ENTROPY: Final = random.SystemRandom()
 
 
 @final
@@ -121,6 +116,7 @@ class AssociationManager(AbstractAsyncContextManager[Association]):
             raise leaving
 
 
+@takes(AssociationOptions)
 def open_association(
     channel: trio.abc.Channel[bytes],
     *,
@@ -128,12 +124,7 @@ def open_association(
     connect: bool | None = None,
     inits: tuple[bytes, bytes] | None = None,
     config: Config = DEFAULT_CONFIG,
-    data_channels: bool = True,
-    plain_messages: bool | None = None,
-    max_message_size: int | None = None,
-    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
-    capture: CaptureTarget | None = None,
-    rng: random.Random | None = None,
+    **keywords: Unpack[AssociationKeywords],
 ) -> AbstractAsyncContextManager[Association]:
     """An association over any channel of datagrams, as an async context manager.
 
@@ -157,40 +148,34 @@ def open_association(
     the block has raised the association's failure before: a program that has handled it there is not
     told again.
     """
-    check_options(
-        config,
-        data_channels=data_channels,
-        plain_messages=plain_messages,
-        max_message_size=max_message_size,
-        shutdown_timeout=shutdown_timeout,
-        capture=capture,
-        rng=rng,
-    )
+    options = AssociationOptions(config=config, **keywords)
+    return manager_of(channel, options, client=client, connect=connect, inits=inits)
+
+
+def manager_of(
+    channel: trio.abc.Channel[bytes],
+    options: AssociationOptions,
+    *,
+    client: bool,
+    connect: bool | None,
+    inits: tuple[bytes, bytes] | None = None,
+) -> AssociationManager:
+    """What `open_association` gives."""
     if inits is not None:  # before anything is begun
-        local_setup(inits[0], config)
+        local_setup(inits[0], options.config)
         read_init(inits[1])
-    opened = capture_of(capture)
+    opened = capture_of(options.capture)
     try:
-        association = make_association(
-            channel,
-            client=client,
-            config=config,
-            data_channels=data_channels,
-            plain_messages=plain_messages,
-            max_message_size=max_message_size,
-            shutdown_timeout=shutdown_timeout,
-            rng=ENTROPY if rng is None else rng,
-            capture=opened,
-        )
+        association = make_association(channel, options, client=client, capture=opened)
     except BaseException:
-        if opened is not None and opened is not capture:
+        if opened is not None and opened is not options.capture:
             opened.close()
         raise
     return AssociationManager(
         association,
         connect=client if connect is None else connect,
         inits=inits,
-        capture=(opened, capture),
+        capture=(opened, options.capture),
     )
 
 
@@ -206,35 +191,27 @@ def make_init(config: Config = DEFAULT_CONFIG, *, rng: random.Random | None = No
 
 def make_association(
     channel: trio.abc.Channel[bytes],
+    options: AssociationOptions,
     *,
     client: bool,
-    config: Config,
-    data_channels: bool,
-    plain_messages: bool | None,
-    max_message_size: int | None,
-    shutdown_timeout: float,
-    rng: random.Random,
+    capture: PacketCapture | None,
     pads_probes: bool = True,
-    capture: PacketCapture | None = None,
 ) -> Association:
     """An association that an `AssociationManager` can bring to life.
 
-    ``pads_probes`` is as for the core's `Association`.
+    ``capture`` is that of the options, opened; ``pads_probes`` is as for the core's `Association`.
     """
-    transport = as_datagram_transport(channel)
+    transport, config = as_datagram_transport(channel), options.config
     if transport.max_datagram_size < config.path_mtu:
         config = config.replace(path_mtu=transport.max_datagram_size)
     if not transport.protects_integrity:
         # RFC 9653 §3: nothing else would notice what is wrong
         config = config.replace(zero_checksum=False)
     return Association(
-        CoreAssociation(config, rng=rng, pads_probes=pads_probes),
+        CoreAssociation(config, rng=options.entropy, pads_probes=pads_probes),
         transport,
+        options,
         client=client,
-        data_channels=data_channels,
-        plain_messages=plain_messages,
-        max_message_size=max_message_size,
-        shutdown_timeout=shutdown_timeout,
         peer_address=getattr(transport, "remote_address", None),
         capture=capture,
     )

@@ -6,29 +6,27 @@ which hands on what arrives, and a timer for each peer.  Who a datagram is for, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from random import Random
-from typing import Final, NoReturn, final
+from typing import Final, NoReturn, Unpack, final
 
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from ._arguments import check_capacity, check_options, check_type, public_addresses
+from ._arguments import check_type, public_addresses
 from ._association import Association
 from ._background import BackgroundNursery
-from ._capture import CaptureTarget, PacketCapture, captured
-from ._core.arguments import check_integer
+from ._capture import PacketCapture, captured
 from ._core.config import Config
 from ._dtls_transport import DtlsTransport
-from ._open_association import DEFAULT_SHUTDOWN_TIMEOUT, ENTROPY, make_association, make_init
+from ._open_association import make_association, make_init
+from ._options import RtcKeywords, RtcOptions, takes
 from ._rtc_ice import FullIce, Ice, LiteIce
 from ._rtc_peer import RtcPeer
 from ._rtc_routes import RtcRoutes
 from ._rtc_session import DtlsRole, RtcSession
 from ._rtc_sockets import RtcSockets, resolve_servers
-from ._udp_fragmentation import IPV4_OVERHEAD, MAX_UDP_PAYLOAD
 from ._udp_socket import UDPSocket
 from ._webrtc.certificate import Certificate
 from ._webrtc.ice_common import IceConfig, IceDatagram
@@ -40,7 +38,6 @@ from ._webrtc.stun import Address
 __all__ = [
     "DEFAULT_RTC_CONFIG",
     "RtcEndpoint",
-    "RtcOptions",
     "RtcStatistics",
     "TooManyPeersError",
     "open_rtc_endpoint",
@@ -56,36 +53,10 @@ DEFAULT_RTC_CONFIG: Final = Config(
 )
 """As for DTLS, and with the shorter time-outs that WebRTC stacks use.  How long a peer may be silent
 is left to ICE's consent (RFC 7675): after a shorter interruption packets should soon flow again."""
-DEFAULT_MAX_PEERS: Final = 10_000
-DEFAULT_MAX_HALF_OPEN: Final = 1000
-DEFAULT_MAX_DATAGRAM_SIZE: Final = 1500 - IPV4_OVERHEAD
-"""What Ethernet carries.  Stacks there are read DTLS into buffers of fixed size, the smallest (aiortc)
-1500 bytes, Chromium 2048: a longer packet reaches SCTP in pieces, each in the place of a later one."""
-_LEAST_DATAGRAM_SIZE: Final = 1200  # DTLS handshakes take as much
 
 
 class TooManyPeersError(RuntimeError):
     """The endpoint has as many peers, or half-open ones, as it may have."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RtcOptions:
-    """What the peers of an endpoint have in common; see `open_rtc_endpoint`."""
-
-    lite: bool
-    stun_servers: Sequence[Address]
-    public_hosts: Sequence[str]
-    ice: IceConfig
-    config: Config
-    data_channels: bool
-    plain_messages: bool | None
-    snap: bool
-    max_peers: int
-    max_half_open: int
-    max_datagram_size: int
-    shutdown_timeout: float
-    capture: PacketCapture | None
-    rng: Random
 
 
 @dataclass(slots=True)
@@ -101,25 +72,13 @@ class RtcStatistics:
 
 
 @asynccontextmanager
+@takes(RtcOptions)
 async def open_rtc_endpoint(
     port: int = 0,
     *,
-    host: str | Iterable[str] | None = None,
-    certificate: Certificate | None = None,
     lite: bool = False,
-    stun_servers: str | Iterable[str | tuple[str, int]] = (),
-    public_hosts: str | Iterable[str] = (),
-    ice: IceConfig | None = None,
     config: Config = DEFAULT_RTC_CONFIG,
-    data_channels: bool = True,
-    plain_messages: bool | None = None,
-    snap: bool = False,
-    max_peers: int = DEFAULT_MAX_PEERS,
-    max_half_open: int = DEFAULT_MAX_HALF_OPEN,
-    max_datagram_size: int = DEFAULT_MAX_DATAGRAM_SIZE,
-    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
-    capture: CaptureTarget | None = None,
-    rng: Random | None = None,
+    **keywords: Unpack[RtcKeywords],
 ) -> AsyncIterator[RtcEndpoint]:
     """A WebRTC endpoint at UDP ``port``, as an async context manager.
 
@@ -150,41 +109,13 @@ async def open_rtc_endpoint(
     Raises `OSError` if an address cannot be bound or a STUN server's name is unknown, and `ValueError`
     for a size out of range.  All peers have to be left before the endpoint is.
     """
-    check_options(
-        config,
-        data_channels=data_channels,
-        plain_messages=plain_messages,
-        shutdown_timeout=shutdown_timeout,
-        capture=capture,
-        rng=rng,
-    )
-    check_type("certificate", certificate, Certificate, optional=True)
-    check_type("ice", ice, IceConfig, optional=True)
-    check_capacity("max_peers", max_peers)
-    check_capacity("max_half_open", max_half_open)
-    check_integer("max_datagram_size", max_datagram_size, _LEAST_DATAGRAM_SIZE, MAX_UDP_PAYLOAD)
-    announced_hosts = public_addresses(public_hosts)
-    servers = await resolve_servers(stun_servers)
-    sockets = await RtcSockets.bind(port, host, dont_fragment=config.path_mtu_discovery)
+    options = RtcOptions(config=config, lite=lite, **keywords)
+    public_hosts = public_addresses(options.public_hosts)
+    stun_servers = await resolve_servers(options.stun_servers)
+    sockets = await RtcSockets.bind(port, options.host, dont_fragment=config.path_mtu_discovery)
     try:
-        async with captured(capture) as opened, BackgroundNursery() as nursery:
-            options = RtcOptions(
-                lite=lite,
-                stun_servers=servers,
-                public_hosts=announced_hosts,
-                ice=ice or IceConfig(),
-                config=config,
-                data_channels=data_channels,
-                plain_messages=plain_messages,
-                snap=snap,
-                max_peers=max_peers,
-                max_half_open=max_half_open,
-                max_datagram_size=max_datagram_size,
-                shutdown_timeout=shutdown_timeout,
-                capture=opened,
-                rng=ENTROPY if rng is None else rng,
-            )
-            endpoint = RtcEndpoint(sockets, nursery, certificate or Certificate.generate(), options)
+        async with captured(options.capture) as opened, BackgroundNursery() as nursery:
+            endpoint = RtcEndpoint(sockets, nursery, options, public_hosts, stun_servers, opened)
             endpoint._start()
             try:
                 yield endpoint
@@ -202,12 +133,18 @@ class RtcEndpoint:
         self,
         sockets: RtcSockets,
         nursery: BackgroundNursery,
-        certificate: Certificate,
         options: RtcOptions,
+        public_hosts: Sequence[str],
+        stun_servers: Sequence[Address],
+        capture: PacketCapture | None,
     ) -> None:
         self._sockets = sockets
-        self.certificate = certificate
+        self.certificate = options.certificate or Certificate.generate()
         self._options = options
+        self._ice = options.ice or IceConfig()
+        self._public_hosts = public_hosts
+        self._stun_servers = stun_servers
+        self._capture = capture
         self._nursery = nursery
         self._peers: dict[RtcPeer, None] = {}
         self._half_open: set[RtcPeer] = set()
@@ -275,16 +212,16 @@ class RtcEndpoint:
         return await self._introduce(self._make_session(ice, None), trickle=trickle)
 
     def _make_ice(self, *, controlling: bool, lite: bool) -> Ice:
-        options, hosts, now = self._options, self._sockets.addresses, trio.current_time()
+        hosts, rng, now = self._sockets.addresses, self._options.entropy, trio.current_time()
         if lite:
-            return LiteIce(hosts, rng=options.rng, now=now, config=options.ice)
+            return LiteIce(hosts, rng=rng, now=now, config=self._ice)
         return FullIce(
             hosts,
-            list(options.stun_servers),
+            list(self._stun_servers),
             controlling=controlling,
-            rng=options.rng,
+            rng=rng,
             now=now,
-            config=options.ice,
+            config=self._ice,
         )
 
     def _make_session(self, ice: Ice, dtls_role: DtlsRole | None) -> RtcSession:
@@ -292,12 +229,12 @@ class RtcEndpoint:
         return RtcSession(
             ice,
             self.certificate,
-            rng=options.rng,
+            rng=options.entropy,
             sctp_port=options.config.local_port,
             max_message_size=options.config.max_message_size,
-            public_hosts=options.public_hosts,
+            public_hosts=self._public_hosts,
             dtls_role=dtls_role,
-            sctp_init=make_init(options.config, rng=options.rng) if options.snap else None,
+            sctp_init=make_init(options.config, rng=options.entropy) if options.snap else None,
         )
 
     def _check_is_open(self) -> None:
@@ -331,18 +268,13 @@ class RtcEndpoint:
 
     def _associate(self, peer: RtcPeer, transport: DtlsTransport) -> Association:
         """The association over a peer's DTLS; both ends of it will send INIT."""
-        options, remote = self._options, peer._session.remote
+        remote = peer._session.remote
         assert remote is not None
         return make_association(
             transport,
+            self._options.with_peer(remote.sctp_port, remote.max_message_size),
             client=transport._dtls.client,
-            config=options.config.replace(remote_port=remote.sctp_port),
-            data_channels=options.data_channels,
-            plain_messages=options.plain_messages,
-            max_message_size=remote.max_message_size,
-            shutdown_timeout=options.shutdown_timeout,
-            capture=options.capture,
-            rng=options.rng,
+            capture=self._capture,
             pads_probes=False,  # werift ends by a chunk that it does not know
         )
 

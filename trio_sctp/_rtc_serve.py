@@ -7,31 +7,19 @@ The program does the signalling, over whatever it has, and gives the offers that
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from random import Random
-from typing import Final, NoReturn, final
+from typing import Final, NoReturn, Unpack, final
 
 import trio
 
 from ._arguments import check_handler
 from ._association import Association
-from ._capture import CaptureTarget
 from ._core.config import Config
 from ._errors import HandshakeFailed, comes_from
-from ._open_association import DEFAULT_SHUTDOWN_TIMEOUT
-from ._rtc import (
-    DEFAULT_MAX_DATAGRAM_SIZE,
-    DEFAULT_MAX_HALF_OPEN,
-    DEFAULT_MAX_PEERS,
-    DEFAULT_RTC_CONFIG,
-    RtcEndpoint,
-    RtcStatistics,
-    open_rtc_endpoint,
-)
+from ._options import RtcKeywords, RtcOptions, takes
+from ._rtc import DEFAULT_RTC_CONFIG, RtcEndpoint, RtcStatistics, open_rtc_endpoint
 from ._rtc_peer import RtcPeer
 from ._serve import Handler
 from ._webrtc.certificate import Certificate
-from ._webrtc.ice_common import IceConfig
 from ._webrtc.stun import Address
 
 __all__ = ["RtcServer", "serve_rtc"]
@@ -42,27 +30,15 @@ OFFER_LIFETIME: Final = 120.0
 LOGGER = logging.getLogger("trio_sctp.serve_rtc")
 
 
+@takes(RtcOptions)
 async def serve_rtc(
     handler: Handler,
     port: int,
     *,
-    host: str | Iterable[str] | None = None,
-    certificate: Certificate | None = None,
     lite: bool = True,
-    stun_servers: str | Iterable[str | tuple[str, int]] = (),
-    public_hosts: str | Iterable[str] = (),
-    ice: IceConfig | None = None,
     config: Config = DEFAULT_RTC_CONFIG,
-    data_channels: bool = True,
-    plain_messages: bool | None = None,
-    snap: bool = False,
-    max_peers: int = DEFAULT_MAX_PEERS,
-    max_half_open: int = DEFAULT_MAX_HALF_OPEN,
-    max_datagram_size: int = DEFAULT_MAX_DATAGRAM_SIZE,
-    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
-    capture: CaptureTarget | None = None,
-    rng: Random | None = None,
     task_status: trio.TaskStatus[RtcServer] = trio.TASK_STATUS_IGNORED,
+    **keywords: Unpack[RtcKeywords],
 ) -> NoReturn:
     """Run ``handler(association)`` for every WebRTC peer; ``nursery.start`` returns an `RtcServer`,
     which makes answers of offers.
@@ -79,25 +55,7 @@ async def serve_rtc(
     """
     check_handler(handler)
     async with (
-        open_rtc_endpoint(
-            port,
-            host=host,
-            certificate=certificate,
-            lite=lite,
-            stun_servers=stun_servers,
-            public_hosts=public_hosts,
-            ice=ice,
-            config=config,
-            data_channels=data_channels,
-            plain_messages=plain_messages,
-            snap=snap,
-            max_peers=max_peers,
-            max_half_open=max_half_open,
-            max_datagram_size=max_datagram_size,
-            shutdown_timeout=shutdown_timeout,
-            capture=capture,
-            rng=rng,
-        ) as endpoint,
+        open_rtc_endpoint(port, lite=lite, config=config, **keywords) as endpoint,
         trio.open_nursery() as nursery,
     ):
         task_status.started(RtcServer(endpoint, nursery, handler))

@@ -8,27 +8,22 @@ that has not proved by a State Cookie that it is where it says it is.
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Awaitable, Callable
-from typing import Final, NoReturn, TypeAlias, final
+from typing import Final, NoReturn, TypeAlias, Unpack, final
 
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from ._arguments import check_handler, check_options
+from ._arguments import check_handler
 from ._association import Association
-from ._capture import CaptureTarget, captured
+from ._capture import captured
 from ._core.association import Association as CoreAssociation
 from ._core.config import Config
 from ._core.endpoint import Endpoint
 from ._core.statistics import EndpointStatistics
 from ._errors import comes_from
-from ._open_association import (
-    DEFAULT_CONFIG,
-    DEFAULT_SHUTDOWN_TIMEOUT,
-    ENTROPY,
-    AssociationManager,
-)
+from ._open_association import AssociationManager
+from ._options import DEFAULT_CONFIG, AssociationKeywords, AssociationOptions, takes
 from ._socket_share import SocketShare
 from ._transport import plain_address
 from ._udp_address import Address
@@ -44,20 +39,16 @@ Handler: TypeAlias = Callable[[Association], Awaitable[object]]
 """What a server runs for each association."""
 
 
+@takes(AssociationOptions)
 async def serve_udp(
     handler: Handler,
     port: int,
     *,
     host: str | None = None,
     config: Config = DEFAULT_CONFIG,
-    data_channels: bool = True,
-    plain_messages: bool | None = None,
-    max_message_size: int | None = None,
     max_associations: int = DEFAULT_MAX_ASSOCIATIONS,
-    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
-    capture: CaptureTarget | None = None,
-    rng: random.Random | None = None,
     task_status: trio.TaskStatus[UdpEndpoint] = trio.TASK_STATUS_IGNORED,
+    **keywords: Unpack[AssociationKeywords],
 ) -> NoReturn:
     """Accept associations on UDP ``port`` and run ``handler(association)`` for each.
 
@@ -76,30 +67,19 @@ async def serve_udp(
     Never returns; when it is cancelled, the peers are told by an ABORT.  Raises `OSError` if the
     port cannot be bound.
     """
-    check_options(
-        config,
-        data_channels=data_channels,
-        plain_messages=plain_messages,
-        max_message_size=max_message_size,
-        shutdown_timeout=shutdown_timeout,
-        capture=capture,
-        rng=rng,
-    )
+    options = AssociationOptions(config=config, **keywords)
     check_handler(handler)
     async with (
         await UDPSocket.bind(port, host=host, dont_fragment=config.path_mtu_discovery) as socket,
-        captured(capture) as opened,
+        captured(options.capture) as opened,
     ):
 
         def make_association(core: CoreAssociation, share: AssociationShare) -> Association:
             return Association(
                 core,
                 share,
+                options,
                 client=False,
-                data_channels=data_channels,
-                plain_messages=plain_messages,
-                max_message_size=max_message_size,
-                shutdown_timeout=shutdown_timeout,
                 peer_address=share.remote_address,
                 capture=opened,
             )
@@ -107,7 +87,7 @@ async def serve_udp(
         endpoint = Endpoint(
             # RFC 9653 §3: over bare UDP nothing else would notice what is wrong
             config.replace(zero_checksum=False),
-            rng=ENTROPY if rng is None else rng,
+            rng=options.entropy,
             max_associations=max_associations,
         )
         async with trio.open_nursery() as nursery:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Unpack
 
-from ._arguments import check_options
 from ._association import Association
-from ._capture import CaptureTarget
 from ._core.config import Config
-from ._open_association import DEFAULT_CONFIG, DEFAULT_SHUTDOWN_TIMEOUT, open_association
+from ._open_association import manager_of
+from ._options import DEFAULT_CONFIG, AssociationKeywords, AssociationOptions, takes
 from ._udp_socket import ConnectedUDPSocket
 
 __all__ = ["UDP_ENCAPSULATION_PORT", "open_udp_association"]
@@ -21,6 +19,7 @@ UDP_ENCAPSULATION_PORT: Final = 9899
 
 
 @asynccontextmanager
+@takes(AssociationOptions)
 async def open_udp_association(
     host: str,
     port: int = UDP_ENCAPSULATION_PORT,
@@ -30,12 +29,7 @@ async def open_udp_association(
     client: bool = True,
     connect: bool | None = None,
     config: Config = DEFAULT_CONFIG,
-    data_channels: bool = True,
-    plain_messages: bool | None = None,
-    max_message_size: int | None = None,
-    shutdown_timeout: float = DEFAULT_SHUTDOWN_TIMEOUT,
-    capture: CaptureTarget | None = None,
-    rng: random.Random | None = None,
+    **keywords: Unpack[AssociationKeywords],
 ) -> AsyncIterator[Association]:
     """An association with the peer at ``host``, UDP ``port``, as an async context manager.
 
@@ -45,15 +39,7 @@ async def open_udp_association(
     Raises `OSError` if the name is unknown or no socket can be made.  Whether anybody is there
     shows in the handshake.
     """
-    check_options(
-        config,
-        data_channels=data_channels,
-        plain_messages=plain_messages,
-        max_message_size=max_message_size,
-        shutdown_timeout=shutdown_timeout,
-        capture=capture,
-        rng=rng,
-    )
+    options = AssociationOptions(config=config, **keywords)
     socket = await ConnectedUDPSocket.connect(
         host,
         port,
@@ -62,18 +48,7 @@ async def open_udp_association(
         dont_fragment=config.path_mtu_discovery,
     )
     try:
-        manager = open_association(
-            socket,
-            client=client,
-            connect=connect,
-            config=config,
-            data_channels=data_channels,
-            plain_messages=plain_messages,
-            max_message_size=max_message_size,
-            shutdown_timeout=shutdown_timeout,
-            capture=capture,
-            rng=rng,
-        )
+        manager = manager_of(socket, options, client=client, connect=connect)
     except BaseException:
         socket.close()
         raise

@@ -114,7 +114,7 @@ def test_entropy_of_the_shell_is_the_systems() -> None:
     """§5.1.3, §14.1: cookie secrets and tags of cryptographic quality, unless a test says otherwise."""
     import random
 
-    from trio_sctp._open_association import ENTROPY
+    from trio_sctp._options import ENTROPY
 
     assert isinstance(ENTROPY, random.SystemRandom)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from trio_sctp import (
     serve_rtc,
     serve_udp,
 )
+from trio_sctp._options import AssociationKeywords, AssociationOptions, RtcKeywords, RtcOptions
 from trio_sctp.testing import memory_link, open_association_pair
 
 Call = Callable[[Association, DataChannel], object]
@@ -197,6 +199,29 @@ async def test_opening_an_association(name: str, arguments: dict[str, Any]) -> N
             "127.0.0.1", 9, verify_peer=PeerPolicy.anyone(), **arguments
         ):
             raise AssertionError
+
+
+async def test_unknown_keywords() -> None:
+    """Those of WebRTC take no ``max_message_size``: the peer's description has it."""
+    end, _ = memory_link()
+    with pytest.raises(TypeError, match="'shutdown_timout'"):
+        open_association(end, client=True, shutdown_timout=5)  # type: ignore[call-arg]
+    for name in ("shutdown_timout", "max_message_size"):
+        wrong: dict[str, Any] = {name: 5}
+        with pytest.raises(TypeError, match=f"'{name}'"):
+            async with open_rtc_endpoint(**wrong):
+                raise AssertionError
+        with pytest.raises(TypeError, match=f"'{name}'"):
+            await serve_rtc(nobody, 0, **wrong)
+
+
+@pytest.mark.parametrize(
+    "options, keywords", [(AssociationOptions, AssociationKeywords), (RtcOptions, RtcKeywords)]
+)
+def test_all_options_are_keywords_that_type_checkers_know(options: Any, keywords: Any) -> None:
+    named_by_each_function = {"config", "lite"}
+    names = {field.name for field in fields(options)} - named_by_each_function
+    assert names == set(keywords.__annotations__)
 
 
 class Exhausted(random.Random):

@@ -15,12 +15,8 @@ import trio
 
 from .._association import Association
 from .._core.config import Config
-from .._open_association import (
-    DEFAULT_CONFIG,
-    DEFAULT_SHUTDOWN_TIMEOUT,
-    AssociationManager,
-    make_association,
-)
+from .._open_association import AssociationManager, make_association
+from .._options import DEFAULT_CONFIG, DEFAULT_SHUTDOWN_TIMEOUT, AssociationOptions
 from ._memory_link import memory_link
 
 __all__ = ["open_association_pair"]
@@ -58,13 +54,16 @@ async def open_association_pair(
         AssociationManager(
             make_association(
                 end,
+                AssociationOptions(
+                    config=config if is_client or server_config is None else server_config,
+                    data_channels=data_channels,
+                    plain_messages=plain_messages,
+                    max_message_size=max_message_size,
+                    shutdown_timeout=shutdown_timeout,
+                    rng=random.Random(f"{seed} {is_client}"),
+                ),
                 client=is_client,
-                config=config if is_client or server_config is None else server_config,
-                data_channels=data_channels,
-                plain_messages=plain_messages,
-                max_message_size=max_message_size,
-                shutdown_timeout=shutdown_timeout,
-                rng=random.Random(f"{seed} {is_client}"),
+                capture=None,
             ),
             connect=is_client or collide,
         )
