@@ -1,7 +1,7 @@
 """Which changes of the code no test notices: `python -m tests.mutation trio_sctp/_core/handshake.py`.
 
 The mutants are mutmut's (`pip install mutmut`), and are named as it names them: `mutmut show NAME` tells
-more.  Each is tried with the tests of tests/core that run its line, until one fails or so many CPU
+more.  Each is tried with the tests (--tests) that run its line, until one fails or so many CPU
 seconds are used up.  A line of JSON for each goes to a file; --again tries those that survived there.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from itertools import chain
 from pathlib import Path
@@ -26,9 +27,11 @@ def survivors_of(output: Path) -> set[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("files", nargs="+", help="modules of trio_sctp/_core")
+    parser.add_argument("files", nargs="+", help="modules of trio_sctp")
     parser.add_argument("--output", type=Path, default=Path("mutants.jsonl"))
-    parser.add_argument("--only", default="", help="a part of the names of those to try")
+    parser.add_argument(
+        "--only", default="", help="a regular expression of the names of those to try"
+    )
     parser.add_argument("--again", type=Path, help="an earlier output: those that survived there")
     parser.add_argument("--seconds", type=float, default=5.0, help="of tests for each mutant")
     parser.add_argument("--processes", type=int, default=1)
@@ -36,7 +39,9 @@ def main() -> int:
     options = parser.parse_args()
     mutants = chain.from_iterable(mutants_of(file) for file in options.files)
     names = survivors_of(options.again) if options.again else None
-    chosen = (m for m in mutants if options.only in m.name and (names is None or m.name in names))
+    chosen = (
+        m for m in mutants if re.search(options.only, m.name) and (names is None or m.name in names)
+    )
     # What counts lines and replaces methods would notice the replacing itself.
     quiet = ["-qq", "-p", "no:cacheprovider", "-m", "not interpreted", "-o", "addopts="]
     with options.output.open("a") as output:

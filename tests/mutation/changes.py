@@ -23,6 +23,8 @@ from mutmut.mutation.trampoline_templates import mangle_function_name
 
 __all__ = ["Mutant", "mutants_of"]
 
+_FUNCTIONS = ast.FunctionDef, ast.AsyncFunctionDef
+
 
 class Mutant(NamedTuple):
     """One change, and where it is."""
@@ -74,10 +76,10 @@ def _value(target: FunctionType, expression: ast.expr) -> object:
 def _defaults_of(tree: ast.Module, function: str) -> ast.arguments:
     body: list[ast.stmt] = tree.body
     for name in function.split("."):
-        nodes = (n for n in body if isinstance(n, (ast.ClassDef, ast.FunctionDef)))
+        nodes = (n for n in body if isinstance(n, (ast.ClassDef, *_FUNCTIONS)))
         node = next(n for n in nodes if n.name == name)
         body = node.body
-    assert isinstance(node, ast.FunctionDef)
+    assert isinstance(node, _FUNCTIONS)
     return node.args
 
 

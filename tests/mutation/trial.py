@@ -96,9 +96,7 @@ class Trial:
         return True
 
     def _learn(self) -> None:
-        trace = coverage.Coverage(
-            data_file=None, config_file=False, include=["*/trio_sctp/_core/*"]
-        )
+        trace = coverage.Coverage(data_file=None, config_file=False, include=["*/trio_sctp/*"])
         trace.start()
         for index, item in enumerate(self.items):
             trace.switch_context(str(index))
