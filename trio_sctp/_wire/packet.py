@@ -35,6 +35,7 @@ from .data_chunks import (
     I_DATA_HEADER_SIZE,
     I_DATA_LAYOUT,
     SACK_LAYOUT,
+    WHOLE,
 )
 from .serial import MASK16, MASK32
 from .tlv import MAX_TLVS, DecodeError
@@ -51,7 +52,6 @@ __all__ = [
     "decode_header",
     "encode_packet",
     "header_crc",
-    "successive_messages",
     "successive_payloads",
 ]
 
@@ -83,11 +83,10 @@ _unpack_sack = SACK_LAYOUT.unpack_from
 _unpack_chunk_header = Struct(">BBH").unpack_from
 _unpack_tsn = Struct(">I").unpack_from
 _unpack_ssn = Struct(">H").unpack_from
-_unpack_tsn_and_fsn = Struct(">I8xI").unpack_from
-_pack_next_data = Struct(">4sI8s").pack
-_pack_next_i_data = Struct(">4sI8sI").pack
-_pack_next_message = Struct(">4sI2sH4s").pack
-_pack_next_i_message = Struct(">4sI4sI4s").pack
+# A chunk's header by what stays as it is, the TSN, and the number after which each is called.
+_pack_next_ssn = Struct(">4sI2sH4s").pack
+_pack_next_mid = Struct(">4sI4sI4s").pack
+_pack_next_fsn = Struct(">4sI8sI0s").pack
 _TOO_MUCH_LISTED: Final = "too much in the lists of a packet"
 _WITH_LISTS: Final = frozenset(
     chunk.type for chunk in (Abort, Error, ForwardTsn, IForwardTsn, Init, InitAck, ReConfig, Sack)
@@ -180,60 +179,32 @@ def successive_payloads(
 ) -> list[bytes]:
     """The payloads of up to ``most`` packets that do nothing but carry on the one before ``start``.
 
-    That is a packet of one DATA or I-DATA chunk without padding, whose headers are known to be right.
-    Those of the others are the same but for the next TSN, in I-DATA the next FSN, and a checksum that
-    is right as well; `crc` is that of `checksum_follows`.  The first packet that differs ends it.
+    That is a packet of one DATA or I-DATA chunk, the middle of a message or a whole, ordered one, whose
+    headers are known to be right.  Those of the others are the same but for the next TSN, the next
+    number of their kind, and a checksum that is right as well; `crc` is that of `checksum_follows`.
+    The first packet that differs ends it.
     """
     model = packets[start - 1]
     size, prefix, head = len(model), model[:8], model[12:16]
-    interleaved = head[0] == IData.type
-    begin = COMMON_HEADER_SIZE + (I_DATA_HEADER_SIZE if interleaved else DATA_HEADER_SIZE)
-    numbers = model[20:28]  # of stream and message; the PPID of DATA
-    tsn, fsn = _unpack_tsn_and_fsn(model, 16) if interleaved else (_unpack_tsn(model, 16)[0], 0)
-    payloads: list[bytes] = []
-    for packet in islice(packets, start, start + most):
-        tsn = tsn + 1 & MASK32
-        if interleaved:
-            fsn = fsn + 1 & MASK32
-            header = _pack_next_i_data(head, tsn, numbers, fsn)
-        else:
-            header = _pack_next_data(head, tsn, numbers)
-        if packet[12:begin] != header or packet[:8] != prefix or len(packet) != size:
-            break
-        payload = packet[begin:]
-        if (
-            not (zero_checksum and packet[8:12] == _NO_CHECKSUM)
-            and extend_crc32c(extend_crc32c(crc, header), payload) != _unpack_checksum(packet, 8)[0]
-        ):
-            break
-        payloads.append(payload)
-    return payloads
-
-
-def successive_messages(
-    packets: Sequence[bytes], start: int, most: int, crc: int, *, zero_checksum: bool
-) -> list[bytes]:
-    """As `successive_payloads`, for packets of one whole, ordered message each, all of one length.
-
-    What is the next number there, besides the TSN, is the SSN or MID.
-    """
-    model = packets[start - 1]
-    size, prefix, head = len(model), model[:8], model[12:16]
-    interleaved = head[0] == IData.type
-    begin = COMMON_HEADER_SIZE + (I_DATA_HEADER_SIZE if interleaved else DATA_HEADER_SIZE)
+    whole = head[1] & WHOLE == WHOLE
+    if head[0] == IData.type:  # next is a MID, or in the middle of a message an FSN
+        begin = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
+        at, pack = (24, _pack_next_mid) if whole else (28, _pack_next_fsn)
+        mask, step = MASK32, 1
+        number: int = _unpack_tsn(model, at)[0]
+        before, after = model[20:at], model[at + 4 : begin]
+    else:  # an SSN, which all fragments of a message have in common
+        begin = COMMON_HEADER_SIZE + DATA_HEADER_SIZE
+        pack, mask, step = _pack_next_ssn, MASK16, int(whole)
+        number = _unpack_ssn(model, 22)[0]
+        before, after = model[20:22], model[24:begin]
     end = COMMON_HEADER_SIZE + (head[2] << 8 | head[3])  # padding may follow
-    stream, ppid = (model[20:24], model[28:32]) if interleaved else (model[20:22], model[24:28])
     tsn: int = _unpack_tsn(model, 16)[0]
-    number: int = (_unpack_tsn(model, 24) if interleaved else _unpack_ssn(model, 22))[0]
     payloads: list[bytes] = []
     for packet in islice(packets, start, start + most):
         tsn = tsn + 1 & MASK32
-        if interleaved:
-            number = number + 1 & MASK32
-            header = _pack_next_i_message(head, tsn, stream, number, ppid)
-        else:
-            number = number + 1 & MASK16
-            header = _pack_next_message(head, tsn, stream, number, ppid)
+        number = number + step & mask
+        header = pack(head, tsn, before, number, after)
         if packet[12:begin] != header or packet[:8] != prefix or len(packet) != size:
             break
         payload = packet[begin:]

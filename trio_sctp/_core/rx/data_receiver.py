@@ -31,7 +31,7 @@ from ..._wire.error_causes import (
     OutOfResource,
     ProtocolViolation,
 )
-from ..._wire.packet import COMMON_HEADER_SIZE, successive_messages, successive_payloads
+from ..._wire.packet import COMMON_HEADER_SIZE, successive_payloads
 from ..._wire.serial import MASK32, unwrap32
 from ..timer import Timer
 from .data_tracker import MAX_TSNS_AHEAD, DataTracker
@@ -231,7 +231,7 @@ class DataReceiver:
         """Take those from ``start`` on that are the next messages as the one before them is; how many.
 
         That is a whole one, which `receive_alone` has taken.  The other arguments are those of
-        `successive_messages`.
+        `successive_payloads`.
         """
         packet, queue = packets[start - 1], self._queue
         if packet[_FLAGS_AT] & UNORDERED:
@@ -246,7 +246,7 @@ class DataReceiver:
         most = (self._config.a_rwnd - queue.charge) // size
         if most <= 0:
             return 0
-        payloads = successive_messages(packets, start, most, crc, zero_checksum=zero_checksum)
+        payloads = successive_payloads(packets, start, most, crc, zero_checksum=zero_checksum)
         count = len(payloads)
         if count:
             queue.add_messages(stream_id, number, ppid, tsn, payloads)
