@@ -183,7 +183,4 @@ class Driver:
             pump.timer = trio.CancelScope(deadline=pump.armed)
             with pump.timer:
                 await trio.sleep_forever()
-            now = trio.current_time()
-            self._core.handle_timeout(now=now)
-            pump.touched(now)
-            pump.armed = self._core.next_timeout()
+            pump.timed_out()

@@ -229,10 +229,20 @@ class Pump:
     def received(self, packets: list[bytes]) -> None:
         """Packets have come from the peer: process them, and answer without waiting."""
         now = self.current_time()
+        self._core.receive_packets(packets, now=now)
+        self._answer(now)
+
+    def timed_out(self) -> None:
+        """The timer has slept until its deadline; this sets the next."""
+        now = self.current_time()
         core = self._core
-        core.receive_packets(packets, now=now)
+        core.handle_timeout(now=now)
+        self._answer(now)
+        self.armed = core.next_timeout()
+
+    def _answer(self, now: float) -> None:
         self.dispatch(now)
-        if core.may_send:
+        if self._core.may_send:
             self._send_at_once(now)
         else:
             self.arm_timer()
