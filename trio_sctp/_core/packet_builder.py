@@ -150,8 +150,8 @@ class PacketBuilder:
         return packets
 
     def _only_body(self, tcb: TransmissionControlBlock, now: float) -> bytes:
-        """The short way where a message is all there is to send, perhaps with a SACK; else nothing."""
-        resets, receiver = tcb.stream_reset, tcb.data_receiver
+        """The short way where a SACK, a message or both are all there is to send; else nothing."""
+        resets, receiver, queue = tcb.stream_reset, tcb.data_receiver, tcb.retransmission_queue
         if (
             self._control
             or self.shutdown_due
@@ -159,14 +159,17 @@ class PacketBuilder:
             or resets.pending
             or resets.tsn.companion
             or tcb.path_mtu_discovery.probe_due
-            or receiver.has_lists
         ):
+            return b""
+        if receiver.sack_wanted and not queue.may_send:
+            return receiver.sack(self.control_mtu - COMMON_HEADER_SIZE)
+        if receiver.has_lists:
             return b""
         room = self.path_mtu - COMMON_HEADER_SIZE
         acknowledges = receiver.ack_pending or receiver.sack_wanted
         if acknowledges:
             room -= SACK_HEADER_SIZE
-        chunk = tcb.retransmission_queue.only_chunk(room, now)
+        chunk = queue.only_chunk(room, now)
         if chunk:
             tcb.heartbeat.path_used_at = now
             if acknowledges:  # §6.1: what is unacknowledged rides along
