@@ -20,9 +20,11 @@ from tests.support.emulated_pair import EmulatedEnd, EmulatedPair
 from trio_sctp._core import receive
 from trio_sctp._core.config import Config
 from trio_sctp._core.header_prediction import receive_expected
+from trio_sctp._core.packet_builder import PacketBuilder
 from trio_sctp._core.rx.data_receiver import DataReceiver
 from trio_sctp._core.send_options import SendOptions
 from trio_sctp._core.state_machine import StateMachine
+from trio_sctp._core.transmission_control_block import TransmissionControlBlock
 from trio_sctp._core.tx.transmission import Transmission
 from trio_sctp.testing._emulated_link import EmulatedLink, LinkConditions
 
@@ -159,7 +161,7 @@ def general(conditions: LinkConditions, config: Config, seed: int) -> list[Any]:
     def not_expected(a: StateMachine, packet: bytes, now: float) -> bool:
         return False
 
-    def not_alone(self: Transmission, room: int, now: float) -> bytes:
+    def not_alone(self: PacketBuilder, tcb: TransmissionControlBlock, now: float) -> bytes:
         return b""
 
     def not_many(self: Transmission, room: int, limit: int, now: float) -> list[bytes]:
@@ -171,7 +173,7 @@ def general(conditions: LinkConditions, config: Config, seed: int) -> list[Any]:
     with (
         patch.object(receive, "receive_expected", not_expected),
         patch.object(DataReceiver, "receive_alone", not_taken),
-        patch.object(Transmission, "only_chunk", not_alone),
+        patch.object(PacketBuilder, "_only_body", not_alone),
         patch.object(Transmission, "full_packets", not_many),
     ):
         return Exchange(conditions, config, seed).run()

@@ -151,15 +151,8 @@ class PacketBuilder:
 
     def _only_body(self, tcb: TransmissionControlBlock, now: float) -> bytes:
         """The short way where a SACK, a message or both are all there is to send; else nothing."""
-        resets, receiver, queue = tcb.stream_reset, tcb.data_receiver, tcb.retransmission_queue
-        if (
-            self._control
-            or self.shutdown_due
-            or self.cookie_chunk
-            or resets.pending
-            or resets.tsn.companion
-            or tcb.path_mtu_discovery.probe_due
-        ):
+        receiver, queue = tcb.data_receiver, tcb.retransmission_queue
+        if self._has_company(tcb) or tcb.path_mtu_discovery.probe_due:
             return b""
         if receiver.sack_wanted and not queue.may_send:
             return receiver.sack(self.control_mtu - COMMON_HEADER_SIZE)
@@ -176,33 +169,53 @@ class PacketBuilder:
                 return receiver.sack(SACK_HEADER_SIZE) + chunk
         return chunk
 
+    def _has_company(self, tcb: TransmissionControlBlock) -> bool:
+        """Something is to go into the next packet, or into every one, that is no data and no SACK."""
+        resets = tcb.stream_reset
+        return bool(
+            self._control
+            or self.shutdown_due
+            or self.cookie_chunk
+            or resets.pending
+            or resets.tsn.companion
+        )
+
     def _bodies(
         self, tcb: TransmissionControlBlock, state: State, now: float, limit: int
     ) -> list[bytes]:
         """What the next packets have behind their headers."""
         bodies: list[bytes] = []
+        receiver = tcb.data_receiver
         data_sent = False
         while len(bodies) < limit and self.may_have(tcb):
+            if state in SENDING and not (
+                receiver.ack_pending or receiver.sack_wanted or self._has_company(tcb)
+            ):
+                data = self._data_alone(tcb, now, limit - len(bodies))
+                bodies += data
+                data_sent = data_sent or bool(data)
+                break
             chunks, has_data = self._next_chunks(tcb, state, now)
             if not chunks:
                 break
             bodies.append(b"".join(chunks))
-            if has_data:
-                data_sent = True
-                queue = tcb.retransmission_queue
-                if queue.has_unsent and state in SENDING and not self._has_company(tcb):
-                    room = self.path_mtu - COMMON_HEADER_SIZE
-                    bodies += queue.full_packets(room, limit - len(bodies), now)
+            data_sent = data_sent or has_data
         if data_sent:
             tcb.heartbeat.path_used_at = now
         return bodies
 
-    def _has_company(self, tcb: TransmissionControlBlock) -> bool:
-        """Something is to go into the next packet, or into every one, together with data."""
-        resets = tcb.stream_reset
-        return bool(
-            self._control or tcb.data_receiver.ack_pending or resets.pending or resets.tsn.companion
-        )
+    def _data_alone(self, tcb: TransmissionControlBlock, now: float, limit: int) -> list[bytes]:
+        """Packets of data only."""
+        queue, room = tcb.retransmission_queue, self.path_mtu - COMMON_HEADER_SIZE
+        bodies: list[bytes] = []
+        while len(bodies) < limit and queue.may_send:
+            chunks = queue.chunks_to_send(room, now)
+            if not chunks:
+                break
+            bodies.append(b"".join(chunks))
+            if queue.has_unsent:
+                bodies += queue.full_packets(room, limit - len(bodies), now)
+        return bodies
 
     def _next_chunks(
         self, tcb: TransmissionControlBlock, state: State, now: float
@@ -212,21 +225,23 @@ class PacketBuilder:
         if state in SETTING_UP and not self.cookie_chunk:
             return chunks, False  # §5.1 C: nothing but COOKIE ECHO and what is bundled with it
         room = self.path_mtu - COMMON_HEADER_SIZE
-        receiver = tcb.data_receiver
+        receiver, queue = tcb.data_receiver, tcb.retransmission_queue
         if self._control or self.cookie_chunk or self.shutdown_due or tcb.stream_reset.pending:
             room -= self._bundle_control(tcb, state, chunks, now)
         elif receiver.sack_wanted:
             sack = receiver.sack(self.control_mtu - COMMON_HEADER_SIZE)
             chunks.append(sack)
             room -= len(sack)
-        if state not in SENDING and not (state is State.COOKIE_ECHOED and chunks):
+        if not queue.may_send or (
+            state not in SENDING and not (state is State.COOKIE_ECHOED and chunks)
+        ):
             return chunks, False
         companion = tcb.stream_reset.tsn.companion
         reserve = (SACK_HEADER_SIZE if receiver.ack_pending else 0) + len(companion)
-        data = tcb.retransmission_queue.chunks_to_send(room - reserve, now)
+        data = queue.chunks_to_send(room - reserve, now)
         if reserve and not data:  # a chunk that is repeated may need a whole packet
             reserve = 0
-            data = tcb.retransmission_queue.chunks_to_send(room, now)
+            data = queue.chunks_to_send(room, now)
         if data:
             if reserve and receiver.ack_pending:  # §6.1: what is unacknowledged rides along
                 chunks.append(receiver.sack(SACK_HEADER_SIZE))

@@ -7,9 +7,19 @@ from typing import Any
 
 import pytest
 
-from tests.support.incoming_data import TSN, arrive, data, new_receiver, packet, read_sack
+from tests.support.incoming_data import (
+    TSN,
+    Sender,
+    arrive,
+    data,
+    new_receiver,
+    packet,
+    read_sack,
+    take,
+)
 from trio_sctp._core.config import Config
 from trio_sctp._core.rx.data_receiver import DataReceiver
+from trio_sctp._wire.packet import CommonHeader
 
 
 def due(receiver: DataReceiver) -> bool:
@@ -103,6 +113,25 @@ def test_the_i_bit_asks_for_a_sack_at_once() -> None:
     receiver = settled()
     arrive(receiver, data(TSN + 1, 1, immediate=True))
     assert due(receiver)
+
+
+@pytest.mark.parametrize("interleaving", [False, True])
+@pytest.mark.parametrize("unordered", [False, True])
+def test_the_i_bit_in_the_middle_of_a_message_does_so_too(
+    interleaving: bool, unordered: bool
+) -> None:
+    receiver = new_receiver(interleaving=interleaving)
+    sender = Sender(interleaving=interleaving)
+    chunks = sender.message(b"abcdef" * 4, cuts=[8, 12, 16], unordered=unordered)
+    arrive(receiver, chunks[0])
+    read_sack(receiver)
+    for chunk, immediate in ((chunks[1], False), (chunks[2], True)):
+        chunk.immediate = immediate
+        assert receiver.receive_alone(CommonHeader(5000, 5000, 1).packet(chunk.encode()))
+        receiver.end_of_batch(0.0)
+        assert due(receiver) is immediate
+    arrive(receiver, chunks[3])
+    assert take(receiver) == [b"abcdef" * 4]
 
 
 def test_a_gap_is_reported_at_once_for_each_packet_until_it_is_filled() -> None:

@@ -190,6 +190,8 @@ class DataReceiver:
             self._sack_now = True  # §6.7: there is a gap
         else:
             tracker.cumulative_tsn_ack = tsn
+            if packet[_FLAGS_AT] & IMMEDIATE:
+                self._sack_now = True
         self._packets_unacknowledged += 1
         return True
 

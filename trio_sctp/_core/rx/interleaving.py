@@ -184,11 +184,10 @@ class InterleavedReassemblyQueue(MessageOrdering):
         _, flags, length, _, stream_id, _, mid, fsn = _unpack_i_data(packet, COMMON_HEADER_SIZE)
         if packet[COMMON_HEADER_SIZE] != IData.type or length != len(packet) - COMMON_HEADER_SIZE:
             return False
-        siblings = self._partial.get((stream_id, flags == UNORDERED))
+        siblings = self._partial.get((stream_id, flags & UNORDERED != 0))
         partial = None if siblings is None else siblings.by_mid.get(mid)
         if (
             partial is None
-            or flags & ~UNORDERED
             or tsn < partial.last_tsn
             or fsn - partial.next_fsn > _MOST_FSNS_AHEAD
             or self._given_up

@@ -188,7 +188,7 @@ class ReassemblyQueue(MessageOrdering):
         run = self._by_last.get(tsn - 1)
         if (
             run is None
-            or flags != (UNORDERED if run.unordered else 0)
+            or (flags & UNORDERED != 0) != run.unordered
             or run.ends
             or stream_id != run.stream_id
             or (ssn != run.ssn and not run.unordered)
