@@ -152,10 +152,16 @@ class PacketBuilder:
     def _only_body(self, tcb: TransmissionControlBlock, now: float) -> bytes:
         """The short way where a SACK, a message or both are all there is to send; else nothing."""
         receiver, queue = tcb.data_receiver, tcb.retransmission_queue
-        if self._has_company(tcb) or tcb.path_mtu_discovery.probe_due:
+        may_send = queue.may_send
+        if (
+            (may_send and queue.outstanding_count)
+            or self._has_company(tcb)
+            or tcb.path_mtu_discovery.probe_due
+        ):
             return b""
-        if receiver.sack_wanted and not queue.may_send:
-            return receiver.sack(self.control_mtu - COMMON_HEADER_SIZE)
+        if not may_send:
+            whole = self.control_mtu - COMMON_HEADER_SIZE
+            return receiver.sack(whole) if receiver.sack_wanted else b""
         if receiver.has_lists:
             return b""
         room = self.path_mtu - COMMON_HEADER_SIZE
