@@ -100,7 +100,9 @@ class LinkEnd(DatagramTransport):
     async def receive_batch(self) -> list[bytes]:
         if self._need_not_wait():
             await checkpoint()
-        while not self._need_not_wait():
+        else:
+            await self._sleep()
+        while not self._need_not_wait():  # another task has taken it meanwhile
             await self._sleep()
         if self._closed:
             raise trio.ClosedResourceError(f"{self!r} was closed")
