@@ -46,7 +46,7 @@ from .._wire.packet import (
 from .._wire.tlv import DecodeError
 from .events import PeerError
 from .handshake import PacketHeader
-from .header_prediction import receive_expected
+from .header_prediction import on_sack, receive_expected
 from .heartbeat import on_heartbeat, on_heartbeat_ack
 from .out_of_the_blue import answer_stranger
 from .setup import (
@@ -60,7 +60,6 @@ from .setup import (
 )
 from .states import OPEN, RECEIVING, SENDING, SETTING_UP, SHUTTING_DOWN, UP, State
 from .termination import (
-    NEVER_SENT,
     abort_with,
     is_reflected,
     on_abort,
@@ -257,11 +256,7 @@ def _on_forward_tsn(
 
 def _on_sack(a: StateMachine, chunk: Sack, header: PacketHeader, now: float) -> None:
     assert a.tcb is not None
-    queue = a.tcb.retransmission_queue
-    if queue.handle_sack(chunk, now):
-        a.tcb.error_count = 0  # §8.1
-    elif queue.never_sent_acknowledged:
-        abort_with(a, NEVER_SENT)
+    on_sack(a, a.tcb, chunk, now)
 
 
 def _on_reconfig(a: StateMachine, chunk: ReConfig, header: PacketHeader, now: float) -> None:
