@@ -17,8 +17,8 @@ from .._wire.packet import COMMON_HEADER_SIZE
 from .termination import NEVER_SENT, abort_with
 
 if TYPE_CHECKING:
+    from .handshake import PacketHeader
     from .state_machine import StateMachine
-    from .transmission_control_block import TransmissionControlBlock
 
 __all__ = ["on_sack", "receive_expected"]
 
@@ -26,11 +26,12 @@ _DATA_AT = COMMON_HEADER_SIZE + SACK_HEADER_SIZE
 _unpack_sack = SACK_LAYOUT.unpack_from
 
 
-def on_sack(a: StateMachine, tcb: TransmissionControlBlock, sack: Sack, now: float) -> None:
+def on_sack(a: StateMachine, chunk: Sack, header: PacketHeader, now: float) -> None:
     """Any SACK (RFC 9260 §6.2.1)."""
-    queue = tcb.retransmission_queue
-    if queue.handle_sack(sack, now):
-        tcb.error_count = 0  # §8.1
+    assert a.tcb is not None
+    queue = a.tcb.retransmission_queue
+    if queue.handle_sack(chunk, now):
+        a.tcb.error_count = 0  # §8.1
     elif queue.never_sent_acknowledged:
         abort_with(a, NEVER_SENT)
 
@@ -49,7 +50,7 @@ def receive_expected(a: StateMachine, packet: bytes, now: float) -> bool:
     if length != SACK_HEADER_SIZE or gaps or duplicates:
         return False
     if size == _DATA_AT:
-        on_sack(a, tcb, Sack(acked, a_rwnd), now)
+        on_sack(a, Sack(acked, a_rwnd), a.own_header, now)
         return True
     queue = tcb.retransmission_queue
     if not queue.awaits(acked) or not tcb.data_receiver.receive_whole(packet, _DATA_AT):

@@ -254,11 +254,6 @@ def _on_forward_tsn(
     return STOP
 
 
-def _on_sack(a: StateMachine, chunk: Sack, header: PacketHeader, now: float) -> None:
-    assert a.tcb is not None
-    on_sack(a, a.tcb, chunk, now)
-
-
 def _on_reconfig(a: StateMachine, chunk: ReConfig, header: PacketHeader, now: float) -> None:
     assert a.tcb is not None
     if a.tcb.capabilities.reconfiguration:
@@ -330,7 +325,7 @@ _PROCEDURES: dict[type[Chunk], tuple[frozenset[State], _Procedure]] = {
     InitAck: (frozenset({State.COOKIE_WAIT}), on_init_ack),  # §5.2.3
     CookieEcho: (OPEN, on_cookie_echo),  # §5.2.4
     CookieAck: (frozenset({State.COOKIE_ECHOED}), on_cookie_ack),  # §5.2.5
-    Sack: (SENDING | {State.COOKIE_ECHOED}, _on_sack),  # §6
+    Sack: (SENDING | {State.COOKIE_ECHOED}, on_sack),  # §6
     Heartbeat: (SENDING | {State.COOKIE_ECHOED}, on_heartbeat),  # §8.3
     HeartbeatAck: (UP, on_heartbeat_ack),
     # in SHUTDOWN-SENT, too: what the peer has left to send may wait for an answer
