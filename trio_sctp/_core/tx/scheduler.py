@@ -348,7 +348,7 @@ class FairCapacity(_Ranking):
     def turn(self, stream: OutboundStream) -> int:
         if self._active_count == 1:
             return stream.unsent_bytes
-        return max(stream.portion_end - stream.messages[0].offset, 1)
+        return stream.portion_end - stream.messages[0].offset
 
     def sent(self, stream: OutboundStream, size: int) -> None:
         if self._active_count > 1 and 0 < stream.messages[0].offset < stream.portion_end:
