@@ -352,3 +352,15 @@ def test_every_chunk_after_the_end(name: str) -> None:
     for tag in (0, 5):
         pair.a.receive(make(1, 1), now=0.0, tag=tag)
         assert pair.a.state is State.CLOSED
+
+
+@pytest.mark.parametrize("interleaving", [False, True], ids=["DATA", "I-DATA"])
+@pytest.mark.parametrize("size", range(4, 28, 4))
+def test_what_stands_behind_an_awaited_sack_may_be_short(interleaving: bool, size: int) -> None:
+    """As a rule that is DATA; all fields of a DATA chunk are not there."""
+    pair = established_pair(interleaving=interleaving)
+    pair.send(b"question")
+    question = pair.a.pull(0.0)[0].chunk(c.IData if interleaving else c.Data)
+    pair.a.receive(c.Sack(question.tsn, 1 << 20), c.Pad(size), now=0.0)
+    assert pair.a.association.statistics().flight_size == 0
+    assert pair.a.closed is None

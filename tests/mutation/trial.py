@@ -29,6 +29,8 @@ __all__ = ["Trial"]
 
 MEMORY = 3 << 30
 """Bytes of address space; a mutant that fills it has failed."""
+WAIT = 30.0
+"""Seconds for a test that waits for what never comes, and uses no CPU."""
 
 
 class Outcome(NamedTuple):
@@ -162,8 +164,10 @@ class Trial:
             spent += duration
             os.write(writer, b"%d " % index)
             signal.setitimer(signal.ITIMER_PROF, 2.0 + 10.0 * duration)
+            signal.setitimer(signal.ITIMER_REAL, WAIT + 10.0 * duration)
             reports = runtestprotocol(self.items[index], log=False, nextitem=None)
             signal.setitimer(signal.ITIMER_PROF, 0.0)
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
             if any(report.failed for report in reports):
                 return "noticed"
         return f"survived {len(tests)}"
