@@ -360,7 +360,8 @@ def test_what_stands_behind_an_awaited_sack_may_be_short(interleaving: bool, siz
     """As a rule that is DATA; all fields of a DATA chunk are not there."""
     pair = established_pair(interleaving=interleaving)
     pair.send(b"question")
-    question = pair.a.pull(0.0)[0].chunk(c.IData if interleaving else c.Data)
-    pair.a.receive(c.Sack(question.tsn, 1 << 20), c.Pad(size), now=0.0)
+    question = pair.a.pull(0.0)[0]
+    tsn = question.chunk(c.IData).tsn if interleaving else question.chunk(c.Data).tsn
+    pair.a.receive(c.Sack(tsn, 1 << 20), c.Pad(size), now=0.0)
     assert pair.a.association.statistics().flight_size == 0
     assert pair.a.closed is None

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.incoming_data import TSN, Sender, decode_sack, fragment, new_receiver
+from tests.support.incoming_data import TSN, Sender, data, decode_sack, fragment, new_receiver
 from trio_sctp._core.rx.data_receiver import DataReceiver
 from trio_sctp._core.rx.data_tracker import MAX_TSNS_AHEAD
 from trio_sctp._wire.chunks import Data, IData, IForwardTsn
@@ -39,6 +39,8 @@ class Doubles:
     def __init__(self, tsn: int = TSN, *, zero_checksum: bool = False, **config: Any) -> None:
         self.zero_checksum = zero_checksum
         self.bulk, self.chunkwise = (new_receiver(tsn, **config) for _ in range(2))
+        self.cause: ErrorCause | None = None
+        """What ends the association."""
         self.read = 0
         """How many packets were read chunk by chunk by both."""
         self.alone = 0
@@ -48,7 +50,8 @@ class Doubles:
         """A batch for both; their causes to abort, their SACKs and what they hold are the same."""
         causes = self._take(self.bulk, list(packets)), self._read(self.chunkwise, packets)
         assert causes[0] == causes[1]
-        if causes[0] is not None:
+        self.cause = causes[0]
+        if self.cause is not None:
             return
         for receiver in (self.bulk, self.chunkwise):
             receiver.end_of_batch(0.0)
@@ -292,6 +295,53 @@ def test_what_is_no_data_to_take_is_left_to_be_read(interleaving: bool) -> None:
                 if all(isinstance(c, Data | IData) for c in decode_chunks(packets[3])):
                     doubles.receive(packets)
                     doubles.take()
+
+
+@both
+@pytest.mark.parametrize("unordered", [False, True])
+def test_a_message_within_another_is_a_contradiction(interleaving: bool, unordered: bool) -> None:
+    """Of DATA, whose fragments have TSNs in a row."""
+    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
+    first, *_ = message_of(5, sender, stream_id=1)
+    (other,) = sender.message(b"within", unordered=unordered)
+    other.tsn = TSN + 1
+    doubles.receive(packets_of(first, other))
+    assert (doubles.cause is None) == interleaving
+
+
+@both
+def test_a_message_lets_those_go_that_wait_for_it(interleaving: bool) -> None:
+    """The peer has sent them in another order than it has numbered them."""
+    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
+    messages = [chunk for n in range(4) for chunk in sender.message(bytes([n]))]
+    messages = [messages[1], messages[0], messages[3], messages[2]]
+    for at, chunk in enumerate(messages):
+        chunk.tsn = TSN + at
+    doubles.receive(packets_of(*messages))
+    assert doubles.take() == [b"\0", b"\1", b"\2", b"\3"]
+
+
+@both
+def test_messages_that_may_have_new_numbers_are_held_back(interleaving: bool) -> None:
+    """RFC 6525 §5.2.4: until it is known whether the peer counts anew."""
+    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
+    chunks = [chunk for _ in range(4) for chunk in sender.message(bytes(50))]
+    doubles.receive(packets_of(*chunks[:2]))
+    assert len(doubles.take()) == 2
+    for receiver in (doubles.bulk, doubles.chunkwise):
+        receiver.hold_back()
+    doubles.receive(packets_of(*chunks[2:]))
+    assert doubles.take() == []
+    for receiver in (doubles.bulk, doubles.chunkwise):
+        receiver.end_hold_back()
+    assert len(doubles.take()) == 2
+
+
+def test_of_an_unordered_message_of_data_the_ssn_says_nothing() -> None:
+    """RFC 9260 §3.3.1: receivers ignore it."""
+    doubles = Doubles()
+    doubles.receive(packets_of(data(TSN, 7, unordered=True)))
+    assert [message.sequence_number for message in doubles.bulk.messages] == [0]
 
 
 @both
