@@ -453,18 +453,47 @@ def test_wfq_no_stream_is_ever_far_from_its_share(
     """Between two busy streams service per weight differs by no more than a unit of each."""
     queue = SendQueue("wfq", interleaving=interleaving)
     header = queue.header_size
+    units = {n: Fraction(header + size, weight) for n, (weight, size) in enumerate(streams)}
+    shares_are_kept(queue, streams, units, count=40, fragment=400)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 65535), st.integers(1, 50_000)), min_size=2, max_size=6),
+    st.integers(500, 20_000),
+)
+def test_wfq_with_interleaving_the_unit_is_a_portion(
+    streams: list[tuple[int, int]], fragment: int
+) -> None:
+    """One that ends with a whole fragment, and each fragment has a header."""
+    queue = SendQueue("wfq", interleaving=True)
+    units = {
+        n: Fraction(min(size, PORTION + fragment) + (PORTION // fragment + 2) * 20, weight)
+        for n, (weight, size) in enumerate(streams)
+    }
+    shares_are_kept(queue, streams, units, count=4, fragment=fragment)
+
+
+def shares_are_kept(
+    queue: SendQueue,
+    streams: list[tuple[int, int]],
+    units: dict[int, Fraction],
+    *,
+    count: int,
+    fragment: int,
+) -> None:
+    """Of streams with these weights and ``count`` messages of these sizes each."""
     for stream_id, (weight, size) in enumerate(streams):
         queue.streams.set_priority(stream_id, weight)
-        add(queue, stream_id, *[size] * 40)
-    cost = dict.fromkeys(range(len(streams)), Fraction(0))
-    unit = {n: Fraction(header + size, weight) for n, (weight, size) in enumerate(streams)}
+        add(queue, stream_id, *[size] * count)
+    cost = dict.fromkeys(units, Fraction(0))
     while all(queue.unsent_of(n) for n in cost):
-        taken = take(queue, 400)
+        taken = take(queue, fragment)
         assert taken is not None
         stream_id, size = taken
-        cost[stream_id] += Fraction(size + header, streams[stream_id][0])
+        cost[stream_id] += Fraction(size + queue.header_size, streams[stream_id][0])
         for n, m in pairwise(sorted(cost, key=cost.__getitem__)):
-            assert cost[m] - cost[n] <= unit[n] + unit[m] + Fraction(1, 100)
+            assert cost[m] - cost[n] <= units[n] + units[m] + Fraction(1, 100)
 
 
 @pytest.mark.interpreted
