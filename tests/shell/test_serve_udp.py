@@ -56,6 +56,25 @@ async def send_on_a_further_stream(association: Association) -> None:
     await association.messages.send(Message(5, 0, b"x"))
 
 
+async def send_too_much(association: Association) -> None:
+    await association.open_channel("short messages").send(bytes(101))
+
+
+async def send_too_much_with_wishes(association: Association) -> None:
+    await association.open_channel("short messages").send(bytes(101), max_retransmits=1)
+
+
+@pytest.mark.parametrize("handler", [send_too_much, send_too_much_with_wishes])
+async def test_a_peer_of_short_messages_ends_its_own_handler(handler: Handler) -> None:
+    async with trio.open_nursery() as nursery:
+        endpoint = await start(nursery, handler, max_message_size=100)
+        for _ in range(2):
+            async with open_udp_association(HOST, endpoint.port) as association:
+                with pytest.raises(AssociationAborted):
+                    await (await association.listen().accept()).receive()
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("handler", [open_one_more, send_on_a_further_stream])
 async def test_a_peer_with_few_streams_ends_its_own_handler(handler: Handler) -> None:
     """What its peer does not allow was taken for a mistake of the handler's: it ended the server."""

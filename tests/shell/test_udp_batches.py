@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 import trio
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
@@ -98,6 +100,35 @@ async def test_after_a_lone_datagram_few_are_taken_for_lone(offload: bool) -> No
         for datagram in sent[:LONE_TURNS]:
             assert await receiver.receive_batch() == [datagram]
         assert await receiver.receive_batch() == sent[LONE_TURNS:]
+
+
+@pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
+@pytest.mark.parametrize("first, lone", [([1500], True), ([1501], False), ([5, 6], False)])
+async def test_a_datagram_was_lone_if_it_is_short_and_had_no_company(
+    offload: bool, first: list[int], lone: bool
+) -> None:
+    left, right = udp_pair()
+    async with (
+        ConnectedUDPSocket(left, offload=False) as sender,
+        ConnectedUDPSocket(right, offload=offload) as receiver,
+    ):
+        await sender.send_batch(datagrams(first))
+        assert await receiver.receive_batch() == datagrams(first)
+        sent = datagrams([1500, 1499, 1498])
+        await sender.send_batch(sent)
+        assert await receiver.receive_batch() == (sent[:1] if lone else sent)
+
+
+@pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
+async def test_what_is_ignored_and_what_fails_does_not_end_a_batch(offload: bool) -> None:
+    receiver, script, sender = scripted_pair(offload=offload)
+    async with receiver, sender:
+        await sender.send_batch([b"1", b"", b"2"])
+        assert await receiver.receive_batch() == [b"1", b"2"]
+        for name in ("recvfrom", "recvmsg"):
+            script.fail[name] = [None, ConnectionRefusedError(errno.ECONNREFUSED, "refused")]
+        await sender.send_batch([b"3", b"4"])
+        assert await receiver.receive_batch() == [b"3", b"4"]
 
 
 @pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])

@@ -30,6 +30,14 @@ async def test_sending_goes_on_where_the_socket_was_full(call: str) -> None:
         assert sender.statistics.errors == 0
 
 
+async def test_a_datagram_that_may_be_fragmented_waits_for_room_too() -> None:
+    sender, script, receiver = scripted_pair()
+    async with sender, receiver:
+        script.fail["send"] = [BlockingIOError(), BlockingIOError()]
+        await sender.send_fragmented([b"1", b"2"])
+        assert await receive_all(receiver, 2) == [b"1", b"2"]
+
+
 async def test_send_waits_while_the_socket_is_full() -> None:
     async with clogging_pair() as (sender, receiver), trio.open_nursery() as nursery:
         sent = datagrams([100] * 3000)

@@ -15,7 +15,7 @@ from tests.support.udp_sockets import (
     udp_pair,
 )
 from trio_sctp import _udp_calls, _udp_offload
-from trio_sctp._udp_socket import ConnectedUDPSocket
+from trio_sctp._udp_socket import ConnectedUDPSocket, UDPSocket
 
 
 async def test_long_runs_take_few_system_calls() -> None:
@@ -28,6 +28,22 @@ async def test_long_runs_take_few_system_calls() -> None:
         assert await receive_all(receiver, len(sent)) == sent
         assert sender.statistics.send_calls <= 6
         assert receiver.statistics.receive_calls <= 6
+
+
+async def test_runs_to_one_of_many_peers_take_few_system_calls_too() -> None:
+    async with (
+        await UDPSocket.bind(host="127.0.0.1") as server,
+        await UDPSocket.bind(host="127.0.0.1") as peer,
+    ):
+        if not _udp_offload.can_segment(server._socket):
+            pytest.skip("this kernel has no UDP segmentation offload")
+        sent = datagrams([1200] * 40 + [100])
+        for calls in (1, 2, 3):
+            await server.send_to(peer.local_address, sent)
+            ((source, received),) = await peer.receive_batch()
+            assert (source, received) == (server.local_address, sent)
+            assert server.statistics.send_calls == calls
+        assert server.statistics.errors == 0
 
 
 async def test_works_where_the_platform_has_no_offload(monkeypatch: pytest.MonkeyPatch) -> None:
