@@ -178,9 +178,7 @@ class Driver:
             await self._pump.transport.send_fragmented(oversized)
 
     async def _run_timer(self) -> None:
-        pump = self._pump
+        core, pump = self._core, self._pump
         while True:
-            pump.timer = trio.CancelScope(deadline=pump.armed)
-            with pump.timer:
-                await trio.sleep_forever()
+            await pump.timer.until(core.next_timeout())
             pump.timed_out()

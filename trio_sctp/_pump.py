@@ -8,7 +8,6 @@ core is.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
 
@@ -19,6 +18,7 @@ from ._core.association import Association as CoreAssociation
 from ._core.data_channels import ChannelMessage, DataChannels
 from ._core.errors import PeerLimitError
 from ._errors import blame
+from ._nap import Nap
 from ._reactions import REACTIONS
 from ._udp_fragmentation import IPV4_OVERHEAD, MAX_UDP_PAYLOAD
 
@@ -75,9 +75,8 @@ class Pump:
         self.left: list[bytes] = []
         """Packets for which the transport had no room."""
         self.can_send = True
-        self.timer = trio.CancelScope()
-        """That of the timer's sleep."""
-        self.armed = math.inf
+        self.timer = Nap()
+        """Until the core's next deadline."""
         self._limit_for = self._limit = 0
         self._overhead = max(transport.datagram_overhead - IPV4_OVERHEAD, 0)
 
@@ -221,8 +220,8 @@ class Pump:
     def arm_timer(self) -> None:
         """An earlier deadline moves the sleeper; before a later one it wakes in vain, and looks."""
         deadline = self._core.wakes_at
-        if deadline < self.armed:
-            self.armed = self.timer.deadline = deadline
+        if deadline < self.timer.deadline:
+            self.timer.move(deadline)
 
     # -- from the transport
 
@@ -233,12 +232,10 @@ class Pump:
         self._answer(now)
 
     def timed_out(self) -> None:
-        """The timer has slept until its deadline; this sets the next."""
+        """The core's deadline has come."""
         now = self.current_time()
-        core = self._core
-        core.handle_timeout(now=now)
+        self._core.handle_timeout(now=now)
         self._answer(now)
-        self.armed = core.next_timeout()
 
     def _answer(self, now: float) -> None:
         self.dispatch(now)

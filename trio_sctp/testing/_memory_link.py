@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 import trio
-from trio.lowlevel import Abort, checkpoint, checkpoint_if_cancelled, current_task, reschedule
+from trio.lowlevel import checkpoint
 
+from .._nap import Nap
 from .._transport import DatagramTransport
 from ._emulated_link import BurstLoss, EmulatedLink, LinkConditions
 
@@ -35,10 +36,9 @@ class LinkEnd(DatagramTransport):
 
     __slots__ = (
         "_closed",
+        "_nap",
         "_peer",
         "_pending",
-        "_reader",
-        "_wait",
         "incoming",
         "name",
         "outgoing",
@@ -53,8 +53,7 @@ class LinkEnd(DatagramTransport):
         self._peer: LinkEnd = self
         self._closed = False
         self._pending: list[bytes] = []  # rest of a batch of which `receive` took a part
-        self._reader: trio.lowlevel.Task | None = None  # asleep, until the deadline of this
-        self._wait = trio.CancelScope()
+        self._nap = Nap()  # of whoever receives
 
     def __repr__(self) -> str:
         return f"<LinkEnd {self.name!r}{' closed' if self._closed else ''}>"
@@ -123,31 +122,18 @@ class LinkEnd(DatagramTransport):
 
     async def _sleep(self) -> None:
         """Until something has arrived; `_arrivals_changed` tells if that is sooner than it seemed."""
-        if self._reader is not None:
+        if self._nap.is_taken:
             raise trio.BusyResourceError(f"another task is receiving from {self!r}")
-        self._reader = current_task()
-        with trio.CancelScope(deadline=self.incoming.next_delivery()) as self._wait:
-            await trio.lowlevel.wait_task_rescheduled(self._wake)
-        await checkpoint_if_cancelled()
-
-    def _wake(self, _: object = None) -> Abort:
-        """Let the reader look.
-
-        As the answer to a cancellation, too: that is the scope's own as a rule, and to go on costs less
-        than an exception.  Any other is met at the next checkpoint.
-        """
-        if self._reader is not None:
-            reschedule(self._reader)
-            self._reader = None
-        return Abort.FAILED
+        await self._nap.until(self.incoming.next_delivery())
 
     def _arrivals_changed(self) -> None:
-        if self._reader is None:
+        nap = self._nap
+        if not nap.is_taken:
             return
         if self._need_not_wait():
-            self._wake()
-        elif (due := self.incoming.next_delivery()) < self._wait.deadline:
-            self._wait.deadline = due
+            nap.end()
+        elif (due := self.incoming.next_delivery()) < nap.deadline:
+            nap.move(due)
 
     def close(self) -> None:
         """As `aclose`, without a checkpoint."""
