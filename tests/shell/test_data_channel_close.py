@@ -6,7 +6,15 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_sctp import AssociationAborted, AssociationLost, Config, DataChannel, open_association
+from tests.support.table_sizes import table_sizes
+from trio_sctp import (
+    Association,
+    AssociationAborted,
+    AssociationLost,
+    Config,
+    DataChannel,
+    open_association,
+)
 from trio_sctp.testing import memory_link, open_association_pair
 
 
@@ -349,3 +357,19 @@ async def test_the_association_may_be_closed_gracefully_at_that_moment(
         await client.aclose()
         assert [message async for message in far] == ["x"]
     assert client.statistics().state == server.statistics().state == "CLOSED"
+
+
+async def test_blocks_that_fail_leave_nothing_behind(autojump_clock: MockClock) -> None:
+    async def fail(association: Association) -> None:
+        async with association.open_channel() as channel:
+            await channel.send("x")
+            raise KeyError
+
+    async with open_association_pair() as (client, _server):
+        sizes = []
+        for _ in range(5):
+            with pytest.raises(KeyError):
+                await fail(client)
+            await trio.sleep(10)
+            sizes.append(sum(table_sizes(client).values()))
+        assert sizes == sizes[:1] * 5
