@@ -18,7 +18,7 @@ from trio_sctp._core.rx.data_receiver import DataReceiver
 from trio_sctp._core.rx.data_tracker import MAX_TSNS_AHEAD
 from trio_sctp._wire.chunks import Data, IData, IForwardTsn
 from trio_sctp._wire.data_chunks import WHOLE
-from trio_sctp._wire.error_causes import ErrorCause
+from trio_sctp._wire.error_causes import ErrorCause, NoUserData
 from trio_sctp._wire.packet import decode_chunks, encode_packet, header_crc
 
 MASK32 = 0xFFFFFFFF
@@ -50,6 +50,7 @@ class Doubles:
         """A batch for both; their causes to abort, their SACKs and what they hold are the same."""
         causes = self._take(self.bulk, list(packets)), self._read(self.chunkwise, packets)
         assert causes[0] == causes[1]
+        assert self.bulk.cumulative_tsn_ack == self.chunkwise.cumulative_tsn_ack
         self.cause = causes[0]
         if self.cause is not None:
             return
@@ -231,6 +232,34 @@ def test_6_2_two_packets_are_acknowledged_at_once(interleaving: bool, parts: int
     doubles.acknowledge()
     doubles.receive(packets[3:5])
     assert doubles.answer()
+
+
+@both
+@pytest.mark.parametrize("parts", [1, 8])
+def test_a_packet_that_asks_for_it_is_acknowledged_at_once(interleaving: bool, parts: int) -> None:
+    """RFC 9260 §3.3.1: by the I bit."""
+    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
+    chunks = [c for _ in range(8 // parts) for c in message_of(parts, sender)]
+    doubles.receive(packets_of(*chunks[:2]))
+    doubles.acknowledge()
+    chunks[2].immediate = True
+    doubles.receive(packets_of(chunks[2]))
+    assert doubles.answer()
+
+
+@both
+@pytest.mark.parametrize("flags", [{}, {"beginning": False, "ending": False}])
+def test_6_2_a_chunk_without_data_ends_the_association(
+    interleaving: bool, flags: dict[str, bool]
+) -> None:
+    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
+    first, _ = message_of(2, sender, stream_id=1)
+    (empty,) = sender.message(b"")
+    empty.tsn = TSN + 1
+    for name, value in flags.items():
+        setattr(empty, name, value)
+    doubles.receive(packets_of(first, empty))
+    assert doubles.cause == NoUserData(TSN + 1)
 
 
 @both
