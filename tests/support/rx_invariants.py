@@ -74,3 +74,9 @@ def _check_tracker(tracker: DataTracker) -> None:
     assert len(above) <= MAX_TSNS_AHEAD + 1
     assert not above or (above[0] == 0 and above[-1] == 1)
     assert len(tracker.duplicates) <= 256
+    edges = tracker._edges
+    assert edges == sorted(set(edges))
+    assert len(edges) % 2 == 0
+    for edge in edges[:-1]:
+        if edge > tracker.cumulative_tsn_ack + 1:
+            assert (edge in tracker) != (edge - 1 in tracker), "nothing begins or ends there"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import lru_cache
 from itertools import chain
 from struct import Struct
 from typing import ClassVar, Final, Self
@@ -78,8 +79,12 @@ _STREAM_MID: Final = Struct(">HHI")
 _pack_data = DATA_LAYOUT.pack
 _pack_i_data = I_DATA_LAYOUT.pack
 _pack_sack = SACK_LAYOUT.pack
-_pack_gap_ack_block = _TWO_U16.pack
 _pack_u32 = _U32.pack
+
+@lru_cache(1024)
+def _offsets_layout(count: int) -> Struct:
+    return Struct(f">{count}H")
+
 
 FRAGMENT_FLAGS: Final = tuple(
     [
@@ -154,15 +159,18 @@ def encode_i_data(
 def encode_sack(
     cumulative_tsn_ack: int,
     a_rwnd: int,
-    gap_ack_blocks: Sequence[tuple[int, int]],
+    gap_ack_offsets: Sequence[int],
     duplicate_tsns: Sequence[int],
 ) -> bytes:
-    """Encode a SACK chunk (RFC 9260 §3.3.4); ValueError where a number or a list does not fit."""
-    n, m = len(gap_ack_blocks), len(duplicate_tsns)
+    """Encode a SACK chunk (RFC 9260 §3.3.4); ValueError where a number or a list does not fit.
+
+    The offsets are the starts and ends of gap ack blocks in turn.
+    """
+    n, m = len(gap_ack_offsets) >> 1, len(duplicate_tsns)
     try:
         chunk = _pack_sack(3, 0, 16 + 4 * (n + m), cumulative_tsn_ack, a_rwnd, n, m)
         if n:
-            chunk += b"".join([_pack_gap_ack_block(start, end) for start, end in gap_ack_blocks])
+            chunk += _offsets_layout(2 * n).pack(*gap_ack_offsets)
         if m:
             chunk += b"".join([_pack_u32(tsn) for tsn in duplicate_tsns])
     except struct.error as error:
@@ -283,9 +291,8 @@ class Sack:
 
     def encode(self) -> bytes:
         """Encode the whole chunk; ValueError where a number or a list does not fit."""
-        return encode_sack(
-            self.cumulative_tsn_ack, self.a_rwnd, self.gap_ack_blocks, self.duplicate_tsns
-        )
+        offsets = list(chain.from_iterable(self.gap_ack_blocks))
+        return encode_sack(self.cumulative_tsn_ack, self.a_rwnd, offsets, self.duplicate_tsns)
 
     @classmethod
     def decode(cls, flags: int, value: bytes) -> Self:

@@ -13,7 +13,8 @@ WRAP = 2**32
 
 
 def blocks_of(tracker: DataTracker, max_blocks: int = 1000) -> list[tuple[int, int]]:
-    return tracker.gap_ack_blocks(max_blocks)
+    offsets = tracker.gap_ack_blocks(max_blocks)
+    return list(zip(offsets[::2], offsets[1::2], strict=True))
 
 
 def test_before_any_data_the_cumulative_tsn_ack_is_one_below_the_initial_tsn() -> None:
@@ -196,3 +197,58 @@ def test_gaps_are_those_of_a_naive_model(todo: list[tuple[str, int]], initial_ts
         assert all(a[1] + 1 < b[0] for a, b in pairwise(blocks))
         assert all(tsn in tracker for tsn in model.received)
         assert model.cumulative + 1 not in tracker
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("oooofs"), st.integers(0, 40)) | st.just(("s", 1000)),
+        max_size=120,
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_sacks_now_and_then_tell_the_same_as_one_that_knows_of_none_before(
+    todo: list[tuple[str, int]],
+) -> None:
+    tracker = DataTracker(1)
+    for what, ahead in todo:
+        if what == "o":
+            tracker.observe(tracker.cumulative_tsn_ack + ahead)
+        elif what == "f":
+            tracker.forward(tracker.cumulative_tsn_ack + ahead % 5)
+        else:
+            assert blocks_of(tracker, ahead) == blocks_of(anew(tracker), ahead)
+
+
+def anew(tracker: DataTracker) -> DataTracker:
+    """One where all that has arrived has done so since the last SACK."""
+    other = DataTracker(tracker.cumulative_tsn_ack + 1)
+    other.above += tracker.above
+    return other
+
+
+def test_what_is_kept_of_sacks_is_bounded_and_the_rest_is_found_again() -> None:
+    tracker = DataTracker(0)
+    for tsn in range(4, 9000, 4):
+        tracker.observe(tsn)
+    assert blocks_of(tracker, 2000) == [(tsn + 1, tsn + 1) for tsn in range(4, 8004, 4)]
+    assert len(tracker._edges) == 1024
+    for tsn in range(2, 9000, 4):
+        tracker.observe(tsn)
+        assert len(tracker._edges) <= 1024
+    for most in (2000, 3, 2000):
+        assert blocks_of(tracker, most) == blocks_of(anew(tracker), most)
+    assert tracker.forward(9001)
+    assert not tracker._edges
+
+
+def test_the_end_of_what_a_sack_can_tell_moves_on() -> None:
+    tracker = DataTracker(1)
+    for tsn in (2, *range(65530, 65540)):
+        tracker.observe(tsn)
+    assert blocks_of(tracker) == [(2, 2), (65530, 65535)]
+    tracker.observe(65540)
+    assert blocks_of(tracker) == [(2, 2), (65530, 65535)]
+    tracker.observe(1)
+    assert blocks_of(tracker) == [(65528, 65535)]
+    tracker.observe(3)
+    assert blocks_of(tracker) == [(65527, 65535)]

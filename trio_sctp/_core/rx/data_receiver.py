@@ -365,19 +365,19 @@ class DataReceiver:
         Gap Ack Blocks come first, from the lowest (§6.7), then as many duplicates as fit.
         """
         tracker = self._tracker
-        blocks: list[tuple[int, int]] = []
+        gaps: list[int] = []
         duplicates: list[int] = []
         if self.has_lists:
             room = (max_size - SACK_HEADER_SIZE) >> 2
-            blocks = tracker.gap_ack_blocks(room)
-            duplicates = tracker.take_duplicates(room - len(blocks))
+            gaps = tracker.gap_ack_blocks(room)
+            duplicates = tracker.take_duplicates(room - (len(gaps) >> 1))
         a_rwnd = self._window.advertise()
         self._packets_unacknowledged = 0
         self._packets_per_sack = 2  # §6.2
         self._sack_now = self.sack_wanted = False
         self.sack_timer.stop()
         cumulative_tsn_ack = tracker.cumulative_tsn_ack & MASK32
-        return encode_sack(cumulative_tsn_ack, a_rwnd, blocks, duplicates)
+        return encode_sack(cumulative_tsn_ack, a_rwnd, gaps, duplicates)
 
     # -- the window --------------------------------------------------------------------------------
 

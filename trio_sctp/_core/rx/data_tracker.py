@@ -1,14 +1,17 @@
 """Which TSNs have arrived: the cumulative TSN ack, the gaps above it and the duplicates.
 
 What lies above the cumulative TSN ack is kept as one byte for each TSN, so that taking a chunk in,
-recognising a duplicate and closing a gap cost the same however many gaps there are, and a SACK costs
-no more than the gap ack blocks that it reports.  Nothing is kept while TSNs arrive in order.
+recognising a duplicate and closing a gap cost the same however many gaps there are.  Nothing is kept
+while TSNs arrive in order.
+
+A SACK repeats most of the gap ack blocks of the one before it.  So the edges of the lowest runs are
+kept as well, as far as SACKs have told of them: what fills a gap there moves them, and the next SACK
+looks only at what has come behind them.
 """
 
 from __future__ import annotations
 
-import re
-from itertools import islice
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 from ..._wire.serial import MASK32
@@ -21,21 +24,22 @@ offsets, RFC 9260 §3.3.4).  It bounds what one chunk with a forged TSN makes us
 
 _MAX_OFFSET: Final = 0xFFFF
 _MAX_DUPLICATES: Final = 256
-# the first 1 by itself, since a literal byte is looked for twenty times as fast as a repetition
-_runs_of_ones: Final = re.compile(b"\x01\x01*").finditer
-_span: Final = re.Match.span
+_MAX_EDGES: Final = 1024  # kept between SACKs; those that are forgotten are found again
 
 
 class DataTracker:
     """The received TSNs of one association.  All TSNs are unwrapped ints."""
 
-    __slots__ = ("duplicates", "above", "cumulative_tsn_ack")
+    __slots__ = ("_edges", "above", "cumulative_tsn_ack", "duplicates")
 
     def __init__(self, initial_tsn: int) -> None:
         self.cumulative_tsn_ack = initial_tsn - 1
         self.above = bytearray()
         """Item i is 1 if the TSN ``cumulative_tsn_ack + 1 + i`` has arrived, otherwise 0.  Empty unless
         there is a gap; then it begins with a 0 and ends with a 1."""
+        self._edges: list[int] = []
+        """The TSNs at which the lowest runs begin and those behind their ends, in turn, of a while ago:
+        some may be below the cumulative TSN ack now, and the last run may have become longer."""
         self.duplicates: list[int] = []
         """TSNs as on the wire that have arrived again, for the next SACK."""
 
@@ -68,9 +72,25 @@ class DataTracker:
             return False
         else:
             above[offset] = 1
+            self._fill(tsn)
             if not offset:
                 self._advance()
         return True
+
+    def _fill(self, tsn: int) -> None:
+        """A TSN has come below others: what was missing may begin, or end, elsewhere now."""
+        edges = self._edges
+        if not edges or tsn >= edges[-1]:
+            return
+        begin = bisect_left(edges, tsn)
+        end = begin + (edges[begin] == tsn)  # it joins the run before it, the one behind it, or none
+        joint = [] if end > begin else [tsn]
+        if edges[end] == tsn + 1:
+            end += 1
+        else:
+            joint.append(tsn + 1)
+        edges[begin:end] = joint
+        del edges[_MAX_EDGES:]
 
     def forward(self, new_cumulative_tsn: int) -> bool:
         """Give up all TSNs up to this one (RFC 3758 §3.6); False if that is no news."""
@@ -79,14 +99,36 @@ class DataTracker:
             return False
         self.cumulative_tsn_ack = new_cumulative_tsn
         del self.above[:ahead]
-        if self.above and self.above[0]:
-            self._advance()
+        self._advance()
         return True
 
-    def gap_ack_blocks(self, max_blocks: int) -> list[tuple[int, int]]:
-        """Gap Ack Blocks, the lowest first (RFC 9260 §6.7): offsets from the cumulative TSN ack."""
-        runs = islice(_runs_of_ones(self.above, 0, _MAX_OFFSET), max_blocks)
-        return [(start + 1, end) for start, end in map(_span, runs)]
+    def gap_ack_blocks(self, max_blocks: int) -> list[int]:
+        """Starts and ends of Gap Ack Blocks in turn, the lowest first (RFC 9260 §6.7).
+
+        They are offsets from the cumulative TSN ack.
+        """
+        cumulative, edges = self.cumulative_tsn_ack, self._edges
+        del edges[: bisect_right(edges, cumulative + 1)]
+        self._look_on(2 * max_blocks)
+        offsets = [edge - cumulative for edge in edges[: 2 * max_blocks]]
+        offsets[1::2] = [behind - 1 for behind in offsets[1::2]]
+        del edges[_MAX_EDGES:]
+        return offsets
+
+    def _look_on(self, most: int) -> None:
+        """Find up to so many edges, behind those that are known."""
+        edges, find = self._edges, self.above.find
+        if len(edges) > most:
+            return
+        first = self.cumulative_tsn_ack + 1
+        limit = min(len(self.above), _MAX_OFFSET)
+        at = 0
+        if edges:  # the last run may have become longer
+            at = find(0, edges.pop() - first, limit)
+            edges.append(first + (at if at >= 0 else limit))
+        while at >= 0 and len(edges) < most and (start := find(1, at, limit)) >= 0:
+            at = find(0, start, limit)
+            edges += first + start, first + (at if at >= 0 else limit)
 
     def take_duplicates(self, max_duplicates: int) -> list[int]:
         """TSNs as on the wire that arrived again since the last call, once for each time."""
@@ -98,5 +140,6 @@ class DataTracker:
         arrived = self.above.find(0)
         if arrived < 0:
             arrived = len(self.above)
+            self._edges.clear()
         self.cumulative_tsn_ack += arrived
         del self.above[:arrived]
