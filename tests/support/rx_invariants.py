@@ -74,9 +74,12 @@ def _check_tracker(tracker: DataTracker) -> None:
     assert len(above) <= MAX_TSNS_AHEAD + 1
     assert not above or (above[0] == 0 and above[-1] == 1)
     assert len(tracker.duplicates) <= 256
-    edges = tracker._edges
-    assert edges == sorted(set(edges))
-    assert len(edges) % 2 == 0
-    for edge in edges[:-1]:
-        if edge > tracker.cumulative_tsn_ack + 1:
-            assert (edge in tracker) != (edge - 1 in tracker), "nothing begins or ends there"
+    bounds = tracker._bounds
+    assert bounds == sorted(bounds)
+    assert len(bounds) % 2 == 0
+    for first, last in zip(bounds[::2], bounds[1::2], strict=True):
+        if first > tracker.cumulative_tsn_ack:
+            assert first - 1 not in tracker
+            assert first in tracker
+            assert last in tracker
+            assert last == bounds[-1] or last + 1 not in tracker

@@ -81,6 +81,7 @@ _pack_i_data = I_DATA_LAYOUT.pack
 _pack_sack = SACK_LAYOUT.pack
 _pack_u32 = _U32.pack
 
+
 @lru_cache(1024)
 def _offsets_layout(count: int) -> Struct:
     return Struct(f">{count}H")

@@ -231,14 +231,14 @@ def test_what_is_kept_of_sacks_is_bounded_and_the_rest_is_found_again() -> None:
     for tsn in range(4, 9000, 4):
         tracker.observe(tsn)
     assert blocks_of(tracker, 2000) == [(tsn + 1, tsn + 1) for tsn in range(4, 8004, 4)]
-    assert len(tracker._edges) == 1024
+    assert len(tracker._bounds) == 1024
     for tsn in range(2, 9000, 4):
         tracker.observe(tsn)
-        assert len(tracker._edges) <= 1024
+        assert len(tracker._bounds) <= 1024
     for most in (2000, 3, 2000):
         assert blocks_of(tracker, most) == blocks_of(anew(tracker), most)
     assert tracker.forward(9001)
-    assert not tracker._edges
+    assert not tracker._bounds
 
 
 def test_the_end_of_what_a_sack_can_tell_moves_on() -> None:

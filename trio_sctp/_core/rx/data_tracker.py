@@ -4,9 +4,9 @@ What lies above the cumulative TSN ack is kept as one byte for each TSN, so that
 recognising a duplicate and closing a gap cost the same however many gaps there are.  Nothing is kept
 while TSNs arrive in order.
 
-A SACK repeats most of the gap ack blocks of the one before it.  So the edges of the lowest runs are
-kept as well, as far as SACKs have told of them: what fills a gap there moves them, and the next SACK
-looks only at what has come behind them.
+A SACK repeats most of the gap ack blocks of the one before it.  So where the lowest runs begin and end
+is kept as well, as far as SACKs have told of it: what fills a gap there changes that, and the next SACK
+looks only for what has come above.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ offsets, RFC 9260 §3.3.4).  It bounds what one chunk with a forged TSN makes us
 
 _MAX_OFFSET: Final = 0xFFFF
 _MAX_DUPLICATES: Final = 256
-_MAX_EDGES: Final = 1024  # kept between SACKs; those that are forgotten are found again
+_MAX_BOUNDS: Final = 1024  # kept between SACKs; those that are forgotten are found again
 
 
 class DataTracker:
     """The received TSNs of one association.  All TSNs are unwrapped ints."""
 
-    __slots__ = ("_edges", "above", "cumulative_tsn_ack", "duplicates")
+    __slots__ = ("_bounds", "above", "cumulative_tsn_ack", "duplicates")
 
     def __init__(self, initial_tsn: int) -> None:
         self.cumulative_tsn_ack = initial_tsn - 1
         self.above = bytearray()
         """Item i is 1 if the TSN ``cumulative_tsn_ack + 1 + i`` has arrived, otherwise 0.  Empty unless
         there is a gap; then it begins with a 0 and ends with a 1."""
-        self._edges: list[int] = []
-        """The TSNs at which the lowest runs begin and those behind their ends, in turn, of a while ago:
-        some may be below the cumulative TSN ack now, and the last run may have become longer."""
+        self._bounds: list[int] = []
+        """The first and the last TSN of each of the lowest runs, as the latest SACK has told of them and
+        with what has filled gaps since: the last run may have become longer."""
         self.duplicates: list[int] = []
         """TSNs as on the wire that have arrived again, for the next SACK."""
 
@@ -78,19 +78,15 @@ class DataTracker:
         return True
 
     def _fill(self, tsn: int) -> None:
-        """A TSN has come below others: what was missing may begin, or end, elsewhere now."""
-        edges = self._edges
-        if not edges or tsn >= edges[-1]:
+        """A TSN has come below others: it joins the run before it, the one behind it, both or none."""
+        bounds = self._bounds
+        if not bounds or tsn > bounds[-1]:
             return
-        begin = bisect_left(edges, tsn)
-        end = begin + (edges[begin] == tsn)  # it joins the run before it, the one behind it, or none
-        joint = [] if end > begin else [tsn]
-        if edges[end] == tsn + 1:
-            end += 1
-        else:
-            joint.append(tsn + 1)
-        edges[begin:end] = joint
-        del edges[_MAX_EDGES:]
+        index = bisect_left(bounds, tsn)
+        left = index > 0 and bounds[index - 1] == tsn - 1
+        right = bounds[index] == tsn + 1
+        bounds[index - left : index + right] = [tsn] * (2 - left - right)
+        del bounds[_MAX_BOUNDS:]
 
     def forward(self, new_cumulative_tsn: int) -> bool:
         """Give up all TSNs up to this one (RFC 3758 §3.6); False if that is no news."""
@@ -107,28 +103,26 @@ class DataTracker:
 
         They are offsets from the cumulative TSN ack.
         """
-        cumulative, edges = self.cumulative_tsn_ack, self._edges
-        del edges[: bisect_right(edges, cumulative + 1)]
+        cumulative, bounds = self.cumulative_tsn_ack, self._bounds
+        del bounds[: bisect_right(bounds, cumulative)]
         self._look_on(2 * max_blocks)
-        offsets = [edge - cumulative for edge in edges[: 2 * max_blocks]]
-        offsets[1::2] = [behind - 1 for behind in offsets[1::2]]
-        del edges[_MAX_EDGES:]
+        offsets = [tsn - cumulative for tsn in bounds[: 2 * max_blocks]]
+        del bounds[_MAX_BOUNDS:]
         return offsets
 
     def _look_on(self, most: int) -> None:
-        """Find up to so many edges, behind those that are known."""
-        edges, find = self._edges, self.above.find
-        if len(edges) > most:
+        """Find up to so many bounds, above those that are known."""
+        bounds, find, cumulative = self._bounds, self.above.find, self.cumulative_tsn_ack
+        if len(bounds) > most:
             return
-        first = self.cumulative_tsn_ack + 1
         limit = min(len(self.above), _MAX_OFFSET)
         at = 0
-        if edges:  # the last run may have become longer
-            at = find(0, edges.pop() - first, limit)
-            edges.append(first + (at if at >= 0 else limit))
-        while at >= 0 and len(edges) < most and (start := find(1, at, limit)) >= 0:
+        if bounds:  # the last run may have become longer
+            at = find(0, bounds.pop() - cumulative, limit)
+            bounds.append(cumulative + (at if at >= 0 else limit))
+        while at >= 0 and len(bounds) < most and (start := find(1, at, limit)) >= 0:
             at = find(0, start, limit)
-            edges += first + start, first + (at if at >= 0 else limit)
+            bounds += cumulative + start + 1, cumulative + (at if at >= 0 else limit)
 
     def take_duplicates(self, max_duplicates: int) -> list[int]:
         """TSNs as on the wire that arrived again since the last call, once for each time."""
@@ -140,6 +134,6 @@ class DataTracker:
         arrived = self.above.find(0)
         if arrived < 0:
             arrived = len(self.above)
-            self._edges.clear()
+            self._bounds.clear()
         self.cumulative_tsn_ack += arrived
         del self.above[:arrived]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -36,17 +37,16 @@ def _ranges_of_any_blocks(blocks: Sequence[tuple[int, int]], cumulative: int) ->
     return ranges
 
 
-def above(ranges: Sequence[Range], tsn: int) -> list[Range]:
-    """The part of the ranges that is above ``tsn``."""
-    if not ranges or ranges[0][0] > tsn:
-        return list(ranges)
-    left = [one for one in ranges if one[1] > tsn]
-    if left and left[0][0] <= tsn:
-        left[0] = tsn + 1, left[0][1]
+def above(ranges: list[Range], tsn: int) -> list[Range]:
+    """The part of the sorted ranges that is above ``tsn``."""
+    index = bisect_right(ranges, (tsn + 1,))
+    left = ranges[index:]
+    if index and ranges[index - 1][1] > tsn:
+        left.insert(0, (tsn + 1, ranges[index - 1][1]))
     return left
 
 
-def first_changes(old: Sequence[Range], new: Sequence[Range], most: int) -> list[Range] | None:
+def first_changes(old: list[Range], new: list[Range], most: int) -> list[Range] | None:
     """What comes of the old ranges with the first ``most`` TSNs changed of those that the new ones
     change; None if these are all.
     """
@@ -63,7 +63,7 @@ def first_changes(old: Sequence[Range], new: Sequence[Range], most: int) -> list
     return None
 
 
-def changes(old: Sequence[Range], new: Sequence[Range]) -> tuple[list[Range], list[Range]]:
+def changes(old: list[Range], new: list[Range]) -> tuple[list[Range], list[Range]]:
     """What is in the new sorted ranges only, and what is in the old ones only.
 
     A SACK repeats what the one before it has said, so most are in both: these are set aside.
@@ -87,7 +87,7 @@ def changes(old: Sequence[Range], new: Sequence[Range]) -> tuple[list[Range], li
     return subtract(gained, lost), subtract(lost, gained)
 
 
-def subtract(ranges: Sequence[Range], others: Sequence[Range]) -> list[Range]:
+def subtract(ranges: list[Range], others: list[Range]) -> list[Range]:
     """What is in the first sorted ranges and not in the second ones, in one walk along both."""
     result: list[Range] = []
     index, count = 0, len(others)
