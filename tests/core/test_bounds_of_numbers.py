@@ -115,10 +115,10 @@ def test_an_init_ack_needs_a_tag(tag: int) -> None:
 
 
 def test_ranges_of_what_is_missing() -> None:
-    assert above([(3, 9)], 4) == [(5, 9)]
-    assert above([(3, 9), (11, 12)], 2) == [(3, 9), (11, 12)]
-    assert above([(3, 9), (11, 12)], 9) == [(11, 12)]
-    assert above([(3, 9)], 8) == [(9, 9)]
+    assert above([3, 9], 4) == [5, 9]
+    assert above([3, 9, 11, 12], 2) == [3, 9, 11, 12]
+    assert above([3, 9, 11, 12], 9) == [11, 12]
+    assert above([3, 9], 8) == [9, 9]
     assert subtract([(1, 10), (12, 20)], [(2, 3), (5, 15)]) == [(1, 1), (4, 4), (16, 20)]
     assert subtract([(1, 5), (6, 8), (10, 12)], [(3, 10)]) == [(1, 2), (11, 12)]
 

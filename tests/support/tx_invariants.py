@@ -6,6 +6,7 @@ from collections import Counter
 
 from trio_sctp._core.path_mtu import MIN_PLPMTU
 from trio_sctp._core.tx.congestion_standard import StandardController
+from trio_sctp._core.tx.gap_ranges import ranges_of
 from trio_sctp._core.tx.miss_indications import MissIndications
 from trio_sctp._core.tx.outbound_streams import (
     MAX_MIDS_IN_FLIGHT,
@@ -75,13 +76,13 @@ def _check_outstanding_data(queue: RetransmissionQueue) -> None:
     assert all(heap[(i - 1) // 2] <= heap[i] for i in range(1, len(heap)))
 
     covered: list[int] = []
-    for first, last in data.gap_ranges:
+    for first, last in ranges_of(data.gap_bounds):
         assert first <= last
         assert not covered or covered[-1] + 1 < first, "gap ranges overlap, touch or are unsorted"
         covered += range(first, last + 1)
     acked = [tsn for tsn, chunk in chunks.items() if chunk.state == ACKED]
     assert [tsn for tsn in covered if tsn not in abandoned] == acked
-    assert data.highest_acked >= (data.gap_ranges or [(0, data.cumulative_tsn_ack)])[-1][1]
+    assert data.highest_acked >= (data.gap_bounds or [data.cumulative_tsn_ack])[-1]
 
 
 def _check_recovery(queue: RetransmissionQueue) -> None:

@@ -83,7 +83,7 @@ _pack_u32 = _U32.pack
 
 
 @lru_cache(1024)
-def _offsets_layout(count: int) -> Struct:
+def _row_of_u16(count: int) -> Struct:
     return Struct(f">{count}H")
 
 
@@ -171,7 +171,7 @@ def encode_sack(
     try:
         chunk = _pack_sack(3, 0, 16 + 4 * (n + m), cumulative_tsn_ack, a_rwnd, n, m)
         if n:
-            chunk += _offsets_layout(2 * n).pack(*gap_ack_offsets)
+            chunk += _row_of_u16(2 * n).pack(*gap_ack_offsets)
         if m:
             chunk += b"".join([_pack_u32(tsn) for tsn in duplicate_tsns])
     except struct.error as error:
@@ -275,25 +275,43 @@ def _fragment_flags(chunk: Data | IData) -> int:
     )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Sack:
     """Selective Acknowledgement (SACK), RFC 9260 §3.3.4.
 
     Gap ack blocks are (start, end) offsets from the cumulative TSN ack, as the peer wrote them:
-    they may overlap, be out of order, or end before they start.  Of a longer list the first
-    MAX_ENTRIES are decoded: what is not reported there counts as not yet received.
+    they may overlap, be out of order, or end before they start.  They are kept in one row.  Of a
+    longer list the first MAX_ENTRIES are decoded: what is not reported there counts as not yet
+    received.
     """
 
     type: ClassVar[int] = 3
     cumulative_tsn_ack: int
     a_rwnd: int
-    gap_ack_blocks: Sequence[tuple[int, int]] = ()
-    duplicate_tsns: Sequence[int] = ()
+    gap_ack_offsets: Sequence[int]
+    duplicate_tsns: Sequence[int]
+
+    def __init__(
+        self,
+        cumulative_tsn_ack: int,
+        a_rwnd: int,
+        gap_ack_blocks: Sequence[tuple[int, int]] = (),
+        duplicate_tsns: Sequence[int] = (),
+    ) -> None:
+        self.cumulative_tsn_ack = cumulative_tsn_ack
+        self.a_rwnd = a_rwnd
+        self.gap_ack_offsets = tuple(chain.from_iterable(gap_ack_blocks)) if gap_ack_blocks else ()
+        self.duplicate_tsns = duplicate_tsns
+
+    @property
+    def gap_ack_blocks(self) -> Sequence[tuple[int, int]]:
+        return tuple(zip(self.gap_ack_offsets[::2], self.gap_ack_offsets[1::2], strict=True))
 
     def encode(self) -> bytes:
         """Encode the whole chunk; ValueError where a number or a list does not fit."""
-        offsets = list(chain.from_iterable(self.gap_ack_blocks))
-        return encode_sack(self.cumulative_tsn_ack, self.a_rwnd, offsets, self.duplicate_tsns)
+        return encode_sack(
+            self.cumulative_tsn_ack, self.a_rwnd, self.gap_ack_offsets, self.duplicate_tsns
+        )
 
     @classmethod
     def decode(cls, flags: int, value: bytes) -> Self:
@@ -301,12 +319,10 @@ class Sack:
         end = 12 + 4 * n
         if len(value) != end + 4 * m:
             raise DecodeError(f"a SACK body of {len(value)} bytes for {n} gaps, {m} duplicates")
-        return cls(
-            cumulative_tsn_ack,
-            a_rwnd,
-            tuple(_TWO_U16.iter_unpack(value[12 : min(end, 12 + _MOST_OF_SACK)])),
-            tuple(chain.from_iterable(_U32.iter_unpack(value[end : end + _MOST_OF_SACK]))),
-        )
+        duplicates = _U32.iter_unpack(value[end : end + _MOST_OF_SACK])
+        sack = cls(cumulative_tsn_ack, a_rwnd, (), tuple(chain.from_iterable(duplicates)))
+        sack.gap_ack_offsets = _row_of_u16(2 * min(n, MAX_ENTRIES)).unpack_from(value, 12)
+        return sack
 
 
 @dataclass(slots=True)

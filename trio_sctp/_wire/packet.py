@@ -285,7 +285,7 @@ def decode_chunks(packet: bytes) -> list[Chunk]:
 def _listed(chunk: Chunk) -> int:
     """What a chunk takes of MAX_LISTED."""
     if isinstance(chunk, Sack):
-        return 32 + (len(chunk.gap_ack_blocks) + len(chunk.duplicate_tsns)) // 2
+        return 32 + (len(chunk.gap_ack_offsets) // 2 + len(chunk.duplicate_tsns)) // 2
     if isinstance(chunk, ForwardTsn | IForwardTsn):
         return 16 + len(chunk.streams)
     if isinstance(chunk, ReConfig):

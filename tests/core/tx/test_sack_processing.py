@@ -230,7 +230,7 @@ def test_unsorted_and_overlapping_gap_ack_blocks_mean_what_they_cover() -> None:
     a = in_flight(12)
     blocks = ((9, 10), (2, 4), (3, 3), (4, 6), (7, 7), (2, 2))
     a.queue.handle_sack(Sack(999, WIDE_OPEN, blocks), a.now)
-    assert a.queue._data.gap_ranges == [(1001, 1006), (1008, 1009)]
+    assert a.queue._data.gap_bounds == [1001, 1006, 1008, 1009]
     assert a.queue.flight_size == 4 * PMDCS
 
 

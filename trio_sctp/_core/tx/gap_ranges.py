@@ -1,4 +1,7 @@
-"""Sets of TSNs as sorted ranges: what gap ack blocks say, and what is new in it."""
+"""Sets of TSNs as sorted bounds: what gap ack blocks say, and what is new in it.
+
+The bounds of a set are the first and the last TSN of each of its runs, in one row.
+"""
 
 from __future__ import annotations
 
@@ -6,84 +9,98 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TypeAlias
 
-__all__ = ["Range", "above", "changes", "first_changes", "ranges_of_blocks", "subtract"]
+__all__ = [
+    "Bounds",
+    "Range",
+    "above",
+    "bounds_of_gaps",
+    "changes",
+    "first_changes",
+    "ranges_of",
+    "subtract",
+]
 
+Bounds: TypeAlias = "list[int]"
 Range: TypeAlias = "tuple[int, int]"
 """The first and the last TSN of a run."""
 
 
-def ranges_of_blocks(blocks: Sequence[tuple[int, int]], cumulative: int) -> list[Range] | None:
-    """Gap ack blocks as sorted ranges that do not touch; None where they cannot be true."""
-    ranges: list[Range] = []
-    previous = -1
-    for start, end in blocks:
-        if not previous + 1 < start <= end:
-            return _ranges_of_any_blocks(blocks, cumulative)
-        ranges.append((cumulative + start, cumulative + end))
-        previous = end
-    return ranges
+def ranges_of(bounds: Sequence[int]) -> list[Range]:
+    return list(zip(bounds[::2], bounds[1::2], strict=True))
 
 
-def _ranges_of_any_blocks(blocks: Sequence[tuple[int, int]], cumulative: int) -> list[Range] | None:
+def bounds_of_gaps(offsets: Sequence[int], cumulative: int) -> Bounds | None:
+    """What gap ack blocks tell of, by their starts and ends in turn; None where they cannot be true."""
+    bounds = [cumulative + offset for offset in offsets]
+    least, begins = cumulative + 1, True
+    for bound in bounds:
+        if bound < least:
+            return _bounds_of_any_gaps(offsets, cumulative)
+        begins = not begins
+        least = bound + 2 if begins else bound  # runs do not touch
+    return bounds
+
+
+def _bounds_of_any_gaps(offsets: Sequence[int], cumulative: int) -> Bounds | None:
     """The same of blocks that touch, overlap or are not in order, as no careful peer sends them."""
-    ranges: list[Range] = []
-    for start, end in sorted(blocks):
+    bounds: Bounds = []
+    for start, end in sorted(ranges_of(offsets)):
         if not 0 < start <= end:
             return None
-        if ranges and cumulative + start <= ranges[-1][1] + 1:
-            ranges[-1] = ranges[-1][0], max(cumulative + end, ranges[-1][1])
+        if bounds and cumulative + start <= bounds[-1] + 1:
+            bounds[-1] = max(cumulative + end, bounds[-1])
         else:
-            ranges.append((cumulative + start, cumulative + end))
-    return ranges
+            bounds += cumulative + start, cumulative + end
+    return bounds
 
 
-def above(ranges: list[Range], tsn: int) -> list[Range]:
-    """The part of the sorted ranges that is above ``tsn``."""
-    index = bisect_right(ranges, (tsn + 1,))
-    left = ranges[index:]
-    if index and ranges[index - 1][1] > tsn:
-        left.insert(0, (tsn + 1, ranges[index - 1][1]))
-    return left
+def above(bounds: Bounds, tsn: int) -> Bounds:
+    """The part of a set that is above ``tsn``."""
+    index = bisect_right(bounds, tsn)
+    return [tsn + 1, *bounds[index:]] if index & 1 else bounds[index:]
 
 
-def first_changes(old: list[Range], new: list[Range], most: int) -> list[Range] | None:
-    """What comes of the old ranges with the first ``most`` TSNs changed of those that the new ones
-    change; None if these are all.
+def first_changes(old: Bounds, new: Bounds, most: int) -> Bounds | None:
+    """What comes of the old set with the first ``most`` TSNs changed of those that the new one
+    changes; None if these are all.
     """
     gained, lost = changes(old, new)
     for first, last in sorted([*gained, *lost]):
         if last - first >= most:
             changed_to = first + most - 1
-            below = [(a, min(b, changed_to)) for a, b in new if a <= changed_to]
+            below = new[: bisect_right(new, changed_to)]
+            if len(below) & 1:
+                below.append(changed_to)
             rest = above(old, changed_to)
-            if below and rest and below[-1][1] + 1 == rest[0][0]:
-                rest[0] = below.pop()[0], rest[0][1]
+            if below and rest and below[-1] + 1 == rest[0]:
+                del below[-1], rest[0]
             return below + rest
         most -= last - first + 1
     return None
 
 
-def changes(old: list[Range], new: list[Range]) -> tuple[list[Range], list[Range]]:
-    """What is in the new sorted ranges only, and what is in the old ones only.
+def changes(old: Bounds, new: Bounds) -> tuple[list[Range], list[Range]]:
+    """What is in the new set only, and what is in the old one only.
 
-    A SACK repeats what the one before it has said, so most are in both: these are set aside.
+    A SACK repeats what the one before it has said, so most runs are in both: these are set aside.
     """
     lost: list[Range] = []
     gained: list[Range] = []
     i, j, count, new_count = 0, 0, len(old), len(new)
     while i < count and j < new_count:
-        one, other = old[i], new[j]
-        if one == other:
-            i += 1
-            j += 1
-        elif one < other:
-            lost.append(one)
-            i += 1
+        first, last = old[i], old[i + 1]
+        other_first, other_last = new[j], new[j + 1]
+        if first == other_first and last == other_last:
+            i += 2
+            j += 2
+        elif first < other_first or (first == other_first and last < other_last):
+            lost.append((first, last))
+            i += 2
         else:
-            gained.append(other)
-            j += 1
-    lost += old[i:]
-    gained += new[j:]
+            gained.append((other_first, other_last))
+            j += 2
+    lost += ranges_of(old[i:])
+    gained += ranges_of(new[j:])
     return subtract(gained, lost), subtract(lost, gained)
 
 

@@ -48,9 +48,9 @@ class MissIndications(LossRecovery):
         if data.reneged:  # §6.2.1 D iii: earlier miss indications were not for these
             self._count_anew(min(self._scanned, min([chunk.tsn for chunk in data.reneged])))
             data.reneged.clear()
-        if self.exit_point is not None and advanced and data.gap_ranges:
+        if self.exit_point is not None and advanced and data.gap_bounds:
             # in recovery all that is reported missing counts
-            htna = max(htna or 0, data.gap_ranges[-1][1])
+            htna = max(htna or 0, data.gap_bounds[-1])
         return htna is not None and self._count(htna, now)
 
     def handle_timeout(self, now: float) -> TimeoutAction:

@@ -3,8 +3,8 @@
 A SACK costs what it newly acknowledges plus its gap blocks, whatever a peer puts into it:
 
 * Chunks are found by their TSN in a dict, never searched for.
-* What earlier SACKs acknowledged beyond the cumulative TSN is kept as sorted ranges; the new ranges
-  minus the old ones is what is new, the old minus the new is what the peer has taken back.
+* What earlier SACKs acknowledged beyond the cumulative TSN is kept as sorted bounds (`gap_ranges`); the
+  new set minus the old one is what is new, the old minus the new is what the peer has taken back.
 * Which of what is missing is lost is not decided here (see `loss_recovery`).  What a SACK shows for that
   is noted while it is processed: what it newly acknowledges of chunks sent once and of others, and
   whether something has come late.
@@ -22,7 +22,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from ..._wire.data_chunks import IMMEDIATE
-from .gap_ranges import Range, above, changes
+from .gap_ranges import Bounds, Range, above, changes
 
 if TYPE_CHECKING:
     from .outgoing_message import OutgoingMessage
@@ -101,7 +101,7 @@ class OutstandingData:
         "cumulative_tsn_ack",
         "flight_payload",
         "flight_size",
-        "gap_ranges",
+        "gap_bounds",
         "highest_acked",
         "lost",
         "marked_count",
@@ -121,7 +121,8 @@ class OutstandingData:
         """Bytes in flight, with chunk headers and padding."""
         self.flight_payload = 0
         """User data in flight, as the peer's receiver window counts it."""
-        self.gap_ranges: list[Range] = []
+        self.gap_bounds: Bounds = []
+        """Of what gap ack blocks have acknowledged."""
         self.marked_count = 0
         self.abandoned_count = 0
         self.repeated_count = 0
@@ -180,7 +181,7 @@ class OutstandingData:
 
     def acknowledge_to(self, cumulative_tsn_ack: int) -> int:
         """Everything up to here has arrived; returns the bytes that this newly acknowledges."""
-        if self.gap_ranges or self.marked_count or self.abandoned_count or self.repeated_count:
+        if self.gap_bounds or self.marked_count or self.abandoned_count or self.repeated_count:
             return self._acknowledge_mixed(cumulative_tsn_ack)
         pop = self.chunks.pop
         finished = self.acked_messages
@@ -206,7 +207,7 @@ class OutstandingData:
         """The same where not all chunks are in flight for the first time."""
         pop, finished = self.chunks.pop, self.acked_messages
         # what was sent once and is below this has come after one with a higher TSN
-        highest = self.highest_acked if self.gap_ranges else 0
+        highest = self.highest_acked if self.gap_bounds else 0
         newly_acked = flight = flight_payload = 0
         for tsn in range(self.cumulative_tsn_ack + 1, cumulative_tsn_ack + 1):
             chunk = pop(tsn)
@@ -237,8 +238,8 @@ class OutstandingData:
         self.flight_payload -= flight_payload
         self.cumulative_tsn_ack = cumulative_tsn_ack
         self.highest_acked = max(self.highest_acked, cumulative_tsn_ack)
-        if self.gap_ranges and self.gap_ranges[0][0] <= cumulative_tsn_ack:
-            self.gap_ranges = above(self.gap_ranges, cumulative_tsn_ack)
+        if self.gap_bounds and self.gap_bounds[0] <= cumulative_tsn_ack:
+            self.gap_bounds = above(self.gap_bounds, cumulative_tsn_ack)
         return newly_acked + flight
 
     def _arrived(self, chunk: OutstandingChunk) -> int:
@@ -255,23 +256,23 @@ class OutstandingData:
             self.newest_acked = chunk
         return size
 
-    def acknowledge_ranges(
-        self, ranges: list[Range], changed: tuple[list[Range], list[Range]] | None = None
+    def acknowledge_gaps(
+        self, gaps: Bounds, changed: tuple[list[Range], list[Range]] | None = None
     ) -> tuple[int, int | None, bool]:
-        """What the gap ack blocks say, as sorted ranges above the cumulative TSN ack.
+        """What the gap ack blocks say, as the bounds of what is above the cumulative TSN ack.
 
         ``changed`` are the `changes` that they make, if these are known.
 
         Returns the bytes newly acknowledged, the TSN below which this is a miss indication for all
         that is missing (HTNA) and whether the peer took back what it had acknowledged before.
         """
-        old = self.gap_ranges
-        if ranges == old:
+        old = self.gap_bounds
+        if gaps == old:
             return 0, None, False
-        self.gap_ranges = ranges
+        self.gap_bounds = gaps
         newly_acked = 0
         htna: int | None = None
-        gained, reneged = changed or changes(old, ranges)
+        gained, reneged = changed or changes(old, gaps)
         for first, last in gained:
             newly_acked += self._acknowledge_gap(first, last)
             htna = last
@@ -337,10 +338,10 @@ class OutstandingData:
     def mark_all(self) -> None:
         """All that is in flight counts as lost; what gap ack blocks acknowledged does not."""
         first = self.cumulative_tsn_ack + 1
-        if self.gap_ranges and self.gap_ranges[0][0] == first:
+        if self.gap_bounds and self.gap_bounds[0] == first:
             # The peer contradicts itself: by its cumulative TSN ack it misses this one.  Nobody else
             # would ever send it again.
-            self.acknowledge_ranges(above(self.gap_ranges, first))
+            self.acknowledge_gaps(above(self.gap_bounds, first))
         for chunk in self.chunks.values():
             if chunk.state == IN_FLIGHT:
                 self._mark(chunk)

@@ -23,6 +23,7 @@ from ..._wire.serial import unwrap32
 from .loss_recovery import LossRecovery, TimeoutAction
 from .outstanding_data import (
     ABANDONED,
+    ACKED,
     IN_FLIGHT,
     SACK_STEP,
     OutstandingChunk,
@@ -108,7 +109,7 @@ class Rack(LossRecovery):
         data = self._data
         newest = data.newest_acked
         if newest is not None and not (
-            data.gap_ranges
+            data.gap_bounds
             or duplicates
             or self._repeated
             or data.repeated_acked
@@ -217,8 +218,8 @@ class Rack(LossRecovery):
         recovering = self.exit_point is not None or self._timeout_point is not None
         wait = self._rtt + self._window.length(self._rto.srtt, recovering=recovering)
         highest = data.cumulative_tsn_ack + MAX_OFFSET
-        if len(data.gap_ranges) >= MANY_BLOCKS:
-            highest = min(highest, data.gap_ranges[-1][1])
+        if len(data.gap_bounds) >= 2 * MANY_BLOCKS:
+            highest = min(highest, data.gap_bounds[-1])
         found, due = self._pass_once_sent(now, wait, highest)
         found_again, due_again = self._pass_repeated(now, wait, highest)
         due = min(due, due_again)
@@ -236,17 +237,13 @@ class Rack(LossRecovery):
         many, the others are for the timer, which is due at once.
         """
         data = self._data
-        chunks, gaps, sent_at = data.chunks, data.gap_ranges, self._sent_at
+        chunks, gaps, sent_at = data.chunks, data.gap_bounds, self._sent_at
         tsn = max(self._next_once, data.cumulative_tsn_ack + 1)
         found, due = False, math.inf
         end = min(highest, tsn + SACK_STEP - 1)
-        index = bisect_left(gaps, (tsn, 0))
-        if index and gaps[index - 1][1] >= tsn:
-            index -= 1
         while tsn <= end and (chunk := chunks.get(tsn)) is not None:
-            if index < len(gaps) and gaps[index][0] <= tsn:  # these have arrived
-                tsn = min(gaps[index][1], end) + 1
-                index += 1
+            if chunk.state == ACKED:  # and so are the others of its run
+                tsn = min(gaps[bisect_left(gaps, tsn) | 1], end) + 1
                 continue
             if _may_be_lost(chunk) and not chunk.retransmitted:
                 if chunk.sent_at > sent_at or (chunk.sent_at == sent_at and tsn > self._tsn):

@@ -15,7 +15,7 @@ from ..config import Config
 from ..timer import Timer
 from .choices import make_controller, make_recovery
 from .congestion import Delivery
-from .gap_ranges import Range, above, changes, first_changes, ranges_of_blocks
+from .gap_ranges import Bounds, Range, above, bounds_of_gaps, changes, first_changes
 from .loss_recovery import TimeoutAction
 from .outstanding_data import SACK_STEP, OutstandingData
 from .send_queue import SendQueue
@@ -169,23 +169,23 @@ class RetransmissionQueue(Transmission):
         cumulative = unwrap32(sack.cumulative_tsn_ack, data.cumulative_tsn_ack)
         if cumulative < data.cumulative_tsn_ack or self._is_older_than_rest(cumulative):
             return False  # D i: it was overtaken by a later one
-        ranges = ranges_of_blocks(sack.gap_ack_blocks, cumulative)
-        if ranges is None:
+        gaps = bounds_of_gaps(sack.gap_ack_offsets, cumulative)
+        if gaps is None:
             self.invalid_sacks += 1
             return False
-        highest = ranges[-1][1] if ranges else cumulative
+        highest = gaps[-1] if gaps else cumulative
         if highest >= data.next_tsn:  # §12.4: the association is to be aborted
             self.never_sent_acknowledged = not self._is_of_other_numbering(sack.cumulative_tsn_ack)
             return False
-        if ranges and data.ignores_gap_acks:
-            ranges = []
+        if gaps and data.ignores_gap_acks:
+            gaps = []
         duplicates: Sequence[int] = sack.duplicate_tsns
         self._rest = None
         changed = None
-        if ranges or data.gap_ranges:
-            changed = changes(above(data.gap_ranges, cumulative), ranges)
-        if (part := self._first_part(cumulative, ranges, changed)) is not None:
-            cumulative, ranges = part
+        if gaps or data.gap_bounds:
+            changed = changes(above(data.gap_bounds, cumulative), gaps)
+        if (part := self._first_part(cumulative, gaps, changed)) is not None:
+            cumulative, gaps = part
             changed = None
             duplicates = ()
             self._rest = sack
@@ -193,7 +193,7 @@ class RetransmissionQueue(Transmission):
         data.begin_sack()
         advanced = cumulative > data.cumulative_tsn_ack
         acked = data.acknowledge_to(cumulative) if advanced else 0
-        gap_acked, htna, reneged = data.acknowledge_ranges(ranges, changed)
+        gap_acked, htna, reneged = data.acknowledge_gaps(gaps, changed)
         if part is not None:
             htna = None  # the whole of it is one miss indication
         acked += gap_acked
@@ -210,20 +210,20 @@ class RetransmissionQueue(Transmission):
         return progress
 
     def _first_part(
-        self, cumulative: int, ranges: list[Range], changed: tuple[list[Range], list[Range]] | None
-    ) -> tuple[int, list[Range]] | None:
-        """What to take of a SACK at first, a cumulative TSN ack and ranges; None: all of it."""
+        self, cumulative: int, gaps: Bounds, changed: tuple[list[Range], list[Range]] | None
+    ) -> tuple[int, Bounds] | None:
+        """What to take of a SACK at first, a cumulative TSN ack and bounds; None: all of it."""
         data = self._data
         most = SACK_STEP - (cumulative - data.cumulative_tsn_ack)
         if most < 0:
             cumulative += most
-            return cumulative, above(data.gap_ranges, cumulative)
+            return cumulative, above(data.gap_bounds, cumulative)
         if changed is None:
             return None
         gained, lost = changed
         if sum([last - first + 1 for first, last in gained + lost]) <= most:
             return None
-        part = first_changes(above(data.gap_ranges, cumulative), ranges, most)
+        part = first_changes(above(data.gap_bounds, cumulative), gaps, most)
         return None if part is None else (cumulative, part)
 
     def _is_older_than_rest(self, cumulative: int) -> bool:
@@ -366,7 +366,7 @@ class RetransmissionQueue(Transmission):
     def adopt_peer(self, peer_rwnd: int, now: float) -> None:
         """Another incarnation of the peer answers: it has none of what was sent."""
         self._rest = None
-        self._data.acknowledge_ranges([])
+        self._data.acknowledge_gaps([])
         if self._abandonment.active:
             self._abandonment.forward_tsn.rewind()
         self.mark_all_for_retransmission(now)
