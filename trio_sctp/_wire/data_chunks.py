@@ -288,7 +288,7 @@ class Sack:
     type: ClassVar[int] = 3
     cumulative_tsn_ack: int
     a_rwnd: int
-    gap_ack_offsets: Sequence[int]
+    gap_ack_offsets: tuple[int, ...]
     duplicate_tsns: Sequence[int]
 
     def __init__(

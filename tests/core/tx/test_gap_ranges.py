@@ -66,12 +66,12 @@ def test_blocks_in_any_order_that_touch_or_overlap_are_what_they_cover() -> None
                     for start, end in (first, second, third)
                     for offset in range(start, end + 1)
                 }
-                assert bounds_of_gaps([*first, *second, *third], FIRST) == bounds_of(covered)
+                assert bounds_of_gaps((*first, *second, *third), FIRST) == bounds_of(covered)
 
 
 @pytest.mark.parametrize("block", [(0, 1), (0, 0), (2, 1)])
 def test_blocks_that_cannot_be_true(block: tuple[int, int]) -> None:
     """RFC 9260 §3.3.4: offsets count from the cumulative TSN ack, which is not missing."""
     assert bounds_of_gaps(block, FIRST) is None
-    assert bounds_of_gaps([4, 5, *block], FIRST) is None
-    assert bounds_of_gaps([], FIRST) == []
+    assert bounds_of_gaps((4, 5, *block), FIRST) is None
+    assert bounds_of_gaps((), FIRST) == []

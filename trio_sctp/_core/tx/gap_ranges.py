@@ -29,16 +29,15 @@ def ranges_of(bounds: Sequence[int]) -> list[Range]:
     return list(zip(bounds[::2], bounds[1::2], strict=True))
 
 
-def bounds_of_gaps(offsets: Sequence[int], cumulative: int) -> Bounds | None:
+def bounds_of_gaps(offsets: tuple[int, ...], cumulative: int) -> Bounds | None:
     """What gap ack blocks tell of, by their starts and ends in turn; None where they cannot be true."""
-    bounds = [cumulative + offset for offset in offsets]
-    least, begins = cumulative + 1, True
-    for bound in bounds:
-        if bound < least:
+    least, begins = 1, True
+    for offset in offsets:
+        if offset < least:
             return _bounds_of_any_gaps(offsets, cumulative)
         begins = not begins
-        least = bound + 2 if begins else bound  # runs do not touch
-    return bounds
+        least = offset + 2 if begins else offset  # runs do not touch
+    return [cumulative + offset for offset in offsets]
 
 
 def _bounds_of_any_gaps(offsets: Sequence[int], cumulative: int) -> Bounds | None:
@@ -99,8 +98,8 @@ def changes(old: Bounds, new: Bounds) -> tuple[list[Range], list[Range]]:
         else:
             gained.append((other_first, other_last))
             j += 2
-    lost += ranges_of(old[i:])
-    gained += ranges_of(new[j:])
+    lost += [(old[k], old[k + 1]) for k in range(i, count, 2)]
+    gained += [(new[k], new[k + 1]) for k in range(j, new_count, 2)]
     return subtract(gained, lost), subtract(lost, gained)
 
 

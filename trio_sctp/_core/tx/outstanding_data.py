@@ -266,13 +266,14 @@ class OutstandingData:
         Returns the bytes newly acknowledged, the TSN below which this is a miss indication for all
         that is missing (HTNA) and whether the peer took back what it had acknowledged before.
         """
-        old = self.gap_bounds
-        if gaps == old:
-            return 0, None, False
+        if changed is None:
+            if gaps == self.gap_bounds:
+                return 0, None, False
+            changed = changes(self.gap_bounds, gaps)
         self.gap_bounds = gaps
         newly_acked = 0
         htna: int | None = None
-        gained, reneged = changed or changes(old, gaps)
+        gained, reneged = changed
         for first, last in gained:
             newly_acked += self._acknowledge_gap(first, last)
             htna = last
