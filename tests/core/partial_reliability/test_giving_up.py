@@ -304,7 +304,7 @@ def test_abandoned_message_is_not_given_to_the_program_in_part(make_pair: MakePa
 
 def test_interleaved_messages_are_given_up_apart() -> None:
     # With I-DATA the fragments of two messages alternate: one is given up, the other arrives
-    pair = PrPair(interleaving=True)
+    pair = PrPair(interleaving=True, stream_scheduler="rr_pkt")
     association = pair.a.association
     options = SendOptions(lifetime=0.01)
     association.send(1, b"a" * 10 * FULL, options=options, now=pair.now)
