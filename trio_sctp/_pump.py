@@ -228,21 +228,23 @@ class Pump:
     def received(self, packets: list[bytes]) -> None:
         """Packets have come from the peer: process them, and answer without waiting."""
         now = self.current_time()
-        self._core.receive_packets(packets, now=now)
-        self._answer(now)
-
-    def timed_out(self) -> None:
-        """The core's deadline has come."""
-        now = self.current_time()
-        self._core.handle_timeout(now=now)
-        self._answer(now)
-
-    def _answer(self, now: float) -> None:
+        core = self._core
+        core.receive_packets(packets, now=now)
         self.dispatch(now)
-        if self._core.may_send:
+        if core.may_send:
             self._send_at_once(now)
         else:
             self.arm_timer()
+
+    def timed_out(self) -> None:
+        """The core's deadline has come.
+
+        What is due now leaves with the sender's turn: with what SACKs let out meanwhile, where a packet
+        that is sent by itself would be answered by itself from then on.
+        """
+        now = self.current_time()
+        self._core.handle_timeout(now=now)
+        self.touched(now)
 
     def dispatch(self, now: float) -> None:
         """Take the core's events: hand each message to its channel, without waiting for a reader."""
