@@ -78,7 +78,7 @@ class StreamScheduler(ABC):
     def next(self) -> OutboundStream | None:
         """The stream whose turn it is, or None if none is."""
 
-    def turn(self, stream: OutboundStream) -> int:
+    def allowance(self, stream: OutboundStream) -> int:
         """Bytes that the stream which is next may send in several fragments, as things stand.
 
         A fragment may always be sent, however large it is.
@@ -345,7 +345,7 @@ class FairCapacity(_Ranking):
         size += DATA_HEADER_SIZE
         return stream.virtual_time + size * _UNIT // self._weight(stream)
 
-    def turn(self, stream: OutboundStream) -> int:
+    def allowance(self, stream: OutboundStream) -> int:
         if self._active_count == 1:
             return stream.unsent_bytes
         return stream.portion_end - stream.messages[0].offset

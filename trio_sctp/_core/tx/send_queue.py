@@ -152,13 +152,13 @@ class SendQueue:
         while limit > 0:
             self.start_packet()
             message = self._current
-            turn = limit * size
+            allowance = limit * size
             if interleaving and (stream := scheduler.next()) is not None:
-                message, turn = stream.messages[0], scheduler.turn(stream)
+                message, allowance = stream.messages[0], scheduler.allowance(stream)
             if message is None or not message.offset:
                 break
             payload, begin = message.payload, message.offset
-            count = min((len(payload) - begin - 1) // size, -(-turn // size), limit)
+            count = min((len(payload) - begin - 1) // size, -(-allowance // size), limit)
             if count <= 0:
                 break
             message.offset = end = begin + count * size
