@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from tests.support.association_pair import Pair, established_pair, pair_in_state
+from tests.support.association_pair import Pair, established_pair, packet_to, pair_in_state
+from tests.support.incoming_data import NO_ROOM
 from trio_sctp._core.states import State
 from trio_sctp._wire import chunks as c
 
@@ -97,6 +98,19 @@ def test_everything_dropped_has_a_reason() -> None:
         "CookieAck in ESTABLISHED": 1,
         "wrong verification tag": 1,
     }
+
+
+def test_data_beyond_a_window_that_is_used_up_is_told_of() -> None:
+    """RFC 9260 §6.2: it was dropped for want of room, not lost."""
+    pair = established_pair(a_rwnd=5000, path_mtu_discovery=False)
+    pair.a.reading = False
+    assert pair.a.association.tcb is not None
+    tsn = pair.a.association.tcb.peer.initial_tsn
+    chunks = [c.Data((tsn + n) % 2**32, 0, n, 0, bytes(1000)) for n in range(20)]
+    pair.a.give([packet_to(pair.a.association, chunk) for chunk in chunks], 0.0)
+    taken = len(pair.a.payloads)
+    assert 5 <= taken < 20
+    assert pair.a.association.statistics().dropped == {NO_ROOM: 20 - taken}
 
 
 def test_snapshot_does_not_change_afterwards() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.support.association_pair import Pair, established_pair, packet_to, pair_in_state
+from tests.support.tx_sender import IMPOSSIBLE_GAPS
 from trio_sctp._core.events import (
     AssociationUp,
     CloseReason,
@@ -193,6 +194,7 @@ def test_impossible_gap_ack_blocks_are_ignored(blocks: list[tuple[int, int]]) ->
     assert pair.a.receive(sack, now=0.0) == []
     assert pair.a.state is State.ESTABLISHED
     assert queue.outstanding_count == 3
+    assert pair.a.association.statistics().dropped == {IMPOSSIBLE_GAPS: 1}
 
 
 # -- every chunk in every state ----------------------------------------------------------------------

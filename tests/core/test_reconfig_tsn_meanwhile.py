@@ -196,6 +196,7 @@ def test_forward_tsn_of_the_old_time_that_comes_late_is_dropped() -> None:
     pair.run()
     pair.z.receive(c.ForwardTsn((old - 3) & MASK, ()), now=pair.now)
     assert expected_tsn(pair.z) == next_tsn(pair.a)
+    assert pair.z.association.statistics().dropped == {"FORWARD TSN from before a reset": 1}
     pair.z.receive(c.ForwardTsn((next_tsn(pair.a) + 2) & MASK, ()), now=pair.now)
     assert expected_tsn(pair.z) == (next_tsn(pair.a) + 3) & MASK
 

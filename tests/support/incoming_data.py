@@ -12,6 +12,7 @@ from typing import Any
 
 from trio_sctp._core.config import Config
 from trio_sctp._core.rx.data_receiver import DataReceiver
+from trio_sctp._core.statistics import Counters
 from trio_sctp._wire.chunks import Data, IData, Sack
 from trio_sctp._wire.error_causes import ErrorCause
 from trio_sctp._wire.tlv import DecodeError
@@ -19,6 +20,8 @@ from trio_sctp._wire.tlv import DecodeError
 MASK32 = 0xFFFFFFFF
 TSN = 1000  # the peer's Initial TSN unless a test says otherwise
 PPID = 53
+NO_ROOM = "data without room for it"
+"""Why chunks were dropped, in the words of the statistics."""
 
 
 class Sender:
@@ -90,6 +93,7 @@ def new_receiver(
         Config(**config),
         initial_tsn=tsn,
         inbound_streams=inbound_streams,
+        counters=Counters(),
         interleaving=interleaving,
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 from tests.support.tx_invariants import check_invariants, check_not_stalled
 from trio_sctp._core.config import Config
 from trio_sctp._core.rto import RetransmissionTimeout
+from trio_sctp._core.statistics import Counters
 from trio_sctp._core.tx.congestion_standard import StandardController
 from trio_sctp._core.tx.outgoing_message import OutgoingMessage
 from trio_sctp._core.tx.retransmission_queue import RetransmissionQueue
@@ -21,6 +22,8 @@ PMDCS = PATH_MTU - 12
 FULL = PMDCS - 16
 """Payload of a DATA chunk that fills a packet."""
 WIDE_OPEN = 10_000_000
+IMPOSSIBLE_GAPS = "SACK with impossible gap ack blocks"
+"""Why such a SACK was dropped, in the words of the statistics."""
 
 
 def partial_bytes_acked(queue: RetransmissionQueue) -> int:
@@ -62,6 +65,7 @@ class Sender:
             peer_rwnd=peer_rwnd,
             send_queue=self.send_queue,
             rto=self.rto,
+            counters=Counters(),
             path_mtu=path_mtu,
         )
         self.before_first = initial_tsn - 1

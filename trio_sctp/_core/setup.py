@@ -272,6 +272,7 @@ def learn_peer(a: StateMachine, local: LocalSetup, peer: PeerSetup, now: float) 
             peer=peer,
             rto=a.rto,
             send_queue=a.send_queue,
+            counters=a.counters,
             rng=a.rng,
             max_path_mtu=a.max_path_mtu,
             path_overhead=a.path_overhead,

@@ -100,7 +100,8 @@ class AssociationStatistics:
     heartbeats_sent: int
     heartbeats_acknowledged: int
     dropped: dict[str, int]
-    """Packets and chunks that were ignored, by reason."""
+    """Packets and chunks that were ignored, by reason: what makes no sense, and data without room for
+    it in the window, with which a peer also asks whether the window has opened (RFC 9260 §6.1 A)."""
 
     @classmethod
     def of(cls, a: StateMachine) -> AssociationStatistics:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+    from .statistics import Counters
     from .stream_reset import ReconfigEvent
 
 __all__ = ["TransmissionControlBlock"]
@@ -37,6 +38,7 @@ class TransmissionControlBlock:
 
     __slots__ = (
         "_config",
+        "_counters",
         "_pads_probes",
         "_send_queue",
         "_tell",
@@ -66,6 +68,7 @@ class TransmissionControlBlock:
         peer: PeerSetup,
         rto: RetransmissionTimeout,
         send_queue: SendQueue,
+        counters: Counters,
         rng: Random,
         max_path_mtu: int | None,
         path_overhead: int,
@@ -73,6 +76,7 @@ class TransmissionControlBlock:
         tell: Callable[[Event], None],
     ) -> None:
         self._config = config
+        self._counters = counters
         self._pads_probes = pads_probes
         self._send_queue = send_queue
         self._tell = tell
@@ -97,6 +101,7 @@ class TransmissionControlBlock:
             peer_rwnd=peer.a_rwnd,
             send_queue=send_queue,
             rto=rto,
+            counters=counters,
             path_mtu=config.path_mtu,
         )
         self._learn(peer)
@@ -135,6 +140,7 @@ class TransmissionControlBlock:
             config,
             initial_tsn=peer.initial_tsn,
             inbound_streams=self.inbound_streams,
+            counters=self._counters,
             interleaving=interleaving,
         )
         self.stream_reset = StreamReset(

@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.incoming_data import TSN, Sender, data, decode_sack, fragment, new_receiver
+from tests.support.incoming_data import (
+    NO_ROOM,
+    TSN,
+    Sender,
+    data,
+    decode_sack,
+    fragment,
+    new_receiver,
+)
 from trio_sctp._core.rx.data_receiver import DataReceiver
 from trio_sctp._core.rx.data_tracker import MAX_TSNS_AHEAD
 from trio_sctp._wire.chunks import Data, IData, IForwardTsn
@@ -124,7 +132,7 @@ def seen(receiver: DataReceiver) -> tuple[object, ...]:
         receiver.ack_pending,
         receiver.sack_timer.running,
         receiver.duplicate_chunks,
-        receiver.dropped_chunks,
+        receiver.counters.dropped,
         receiver.errors,
     )
 
@@ -277,7 +285,7 @@ def test_no_more_is_taken_than_the_window_holds(
         for a_rwnd in range(unbound.bulk.charge - 1, unbound.bulk.charge + 2):
             doubles = Doubles(interleaving=interleaving, a_rwnd=a_rwnd)
             doubles.receive(packets)
-            assert doubles.bulk.charge >= a_rwnd or doubles.bulk.dropped_chunks
+            assert doubles.bulk.charge >= a_rwnd or doubles.bulk.counters.dropped
             doubles.acknowledge()
             doubles.take()
 
@@ -301,7 +309,7 @@ def test_nothing_is_taken_nonsensically_far_ahead(interleaving: bool, short_of: 
     for at, chunk in enumerate(others):
         chunk.tsn = TSN + MAX_TSNS_AHEAD - short_of + at
     doubles.receive(packets_of(first, *others))
-    assert doubles.bulk.dropped_chunks > 0
+    assert set(doubles.bulk.counters.dropped) == {NO_ROOM}
     doubles.acknowledge()
 
 

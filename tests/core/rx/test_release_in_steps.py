@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 from tests.support.association_pair import PLAIN, End, Pair, established_pair
 from tests.support.incoming_data import (
     MASK32,
+    NO_ROOM,
     TSN,
     arrive,
     data,
@@ -190,7 +191,7 @@ def test_fragments_with_nothing_around_them_are_not_kept_without_limit() -> None
     messages = 3 * MAX_RUNS
     middles = [fragment(TSN + 3 * n + 1, "", n, b"b") for n in range(messages)]
     arrive(receiver, *middles)
-    assert receiver.dropped_chunks == messages - MAX_RUNS
+    assert receiver.counters.dropped == {NO_ROOM: messages - MAX_RUNS}
     # The peer sends again what was not acknowledged, from the highest on, and then in order.
     chunks = [
         fragment(TSN + 3 * n + i, flags, n, payload)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.tx_sender import FULL, PMDCS, WIDE_OPEN, Sender
+from tests.support.tx_sender import FULL, IMPOSSIBLE_GAPS, PMDCS, WIDE_OPEN, Sender
 from trio_sctp._wire.chunks import Sack
 
 
@@ -122,7 +122,7 @@ def test_t3_without_back_off() -> None:
 def test_gap_block_with_start_after_end() -> None:
     a = in_flight(5)
     assert not a.queue.handle_sack(Sack(999, 0, ((4, 2),)), a.now)
-    assert a.queue.invalid_sacks == 1
+    assert a.queue.counters.dropped == {IMPOSSIBLE_GAPS: 1}
     assert a.queue.flight_size == 5 * PMDCS
 
 

@@ -43,6 +43,7 @@ from .receive_window import ReceiveWindow
 if TYPE_CHECKING:
     from ..config import Config
     from ..events import Message
+    from ..statistics import Counters
 
 __all__ = ["DataReceiver"]
 
@@ -76,7 +77,7 @@ class DataReceiver:
         "_saw_data",
         "_tracker",
         "_window",
-        "dropped_chunks",
+        "counters",
         "duplicate_chunks",
         "errors",
         "inbound_streams",
@@ -92,10 +93,12 @@ class DataReceiver:
         *,
         initial_tsn: int,
         inbound_streams: int,
+        counters: Counters,
         interleaving: bool = False,
     ) -> None:
         """``initial_tsn`` is the peer's Initial TSN; ``inbound_streams`` what was negotiated."""
         self._config = config
+        self.counters = counters
         self._tracker = DataTracker(initial_tsn)
         self._queue: MessageOrdering = (
             InterleavedReassemblyQueue(config.max_message_size)
@@ -116,8 +119,6 @@ class DataReceiver:
         self.sack_wanted = False
         """A SACK is due without waiting for anything."""
         self.duplicate_chunks = 0
-        self.dropped_chunks = 0
-        """Chunks that were new and not taken: outside the window, or nonsensically far ahead."""
         self._numbering_from: int | None = None
         self._ended_numbering_at: int | None = None
         self._saw_data = False
@@ -289,7 +290,7 @@ class DataReceiver:
         if new - old >= 1 << 30 and self._ended_numbering_at is not None:
             before = (self._ended_numbering_at - new) & MASK32
             if before < 1 << 30:  # it was sent before the last TSN reset
-                self.dropped_chunks += 1
+                self.counters.drop("FORWARD TSN from before a reset")
                 return None
         if tracker.above:
             self._sack_now = True
@@ -410,7 +411,7 @@ class DataReceiver:
             return False
         too_far = tsn - tracker.cumulative_tsn_ack > MAX_TSNS_AHEAD
         if too_far or not (self._window.admits(tsn) and self._queue.has_place_for(chunk, tsn)):
-            self.dropped_chunks += 1
+            self.counters.drop("data without room for it")
             return False
         return tracker.observe(tsn)
 

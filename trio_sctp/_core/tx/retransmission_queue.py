@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from ..rto import RetransmissionTimeout
+    from ..statistics import Counters
 
 __all__ = ["RetransmissionQueue"]
 
@@ -41,7 +42,7 @@ class RetransmissionQueue(Transmission):
         "_delivery",
         "_rest",
         "_round_began_at",
-        "invalid_sacks",
+        "counters",
         "never_sent_acknowledged",
         "sack_timer",
         "tsn_reset_pending",
@@ -55,6 +56,7 @@ class RetransmissionQueue(Transmission):
         peer_rwnd: int,
         send_queue: SendQueue,
         rto: RetransmissionTimeout,
+        counters: Counters,
         path_mtu: int,
     ) -> None:
         super().__init__(
@@ -70,7 +72,7 @@ class RetransmissionQueue(Transmission):
         self._rest: Sack | int | None = (
             None  # or the cumulative TSN ack of a SHUTDOWN, as on the wire
         )
-        self.invalid_sacks = 0
+        self.counters = counters
         self.never_sent_acknowledged = False
         """The peer has acknowledged a TSN that was never sent."""
         self.tsn_reset_pending = False
@@ -171,7 +173,7 @@ class RetransmissionQueue(Transmission):
             return False  # D i: it was overtaken by a later one
         gaps = bounds_of_gaps(sack.gap_ack_offsets, cumulative)
         if gaps is None:
-            self.invalid_sacks += 1
+            self.counters.drop("SACK with impossible gap ack blocks")
             return False
         highest = gaps[-1] if gaps else cumulative
         if highest >= data.next_tsn:  # §12.4: the association is to be aborted
