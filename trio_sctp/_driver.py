@@ -17,7 +17,7 @@ from trio.lowlevel import checkpoint, enable_ki_protection
 
 from ._core.association import Association as CoreAssociation
 from ._pump import TRANSPORT_ERRORS, Pump
-from ._wire.data_chunks import I_DATA_HEADER_SIZE
+from ._wire.data_encoding import I_DATA_HEADER_SIZE
 from ._wire.packet import COMMON_HEADER_SIZE
 
 __all__ = ["Driver"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trio_sctp._wire import chunks as c
-from trio_sctp._wire.data_chunks import encode_data_run, encode_i_data_run
+from trio_sctp._wire.data_encoding import encode_data_run, encode_i_data_run
 from trio_sctp._wire.error_causes import (
     ProtocolViolation,
     UnrecognizedChunkType,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._wire.chunks import Sack
-from .._wire.data_chunks import SACK_HEADER_SIZE, SACK_LAYOUT
+from .._wire.data_encoding import SACK_HEADER_SIZE, SACK_LAYOUT
 from .._wire.packet import COMMON_HEADER_SIZE
 from .termination import NEVER_SENT, abort_with
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .._wire.chunks import CookieEcho, Error, Shutdown, ShutdownAck
-from .._wire.data_chunks import SACK_HEADER_SIZE
+from .._wire.data_encoding import SACK_HEADER_SIZE
 from .._wire.error_causes import ErrorCause, UnrecognizedChunkType
 from .._wire.packet import COMMON_HEADER_SIZE
 from .states import SENDING, SETTING_UP, State

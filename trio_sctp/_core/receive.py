@@ -34,7 +34,7 @@ from .._wire.chunks import (
     ShutdownComplete,
     UnknownChunk,
 )
-from .._wire.data_chunks import WHOLE
+from .._wire.data_encoding import WHOLE
 from .._wire.error_causes import StaleCookie, UnrecognizedChunkType
 from .._wire.packet import (
     COMMON_HEADER_SIZE,

@@ -14,17 +14,19 @@ from struct import Struct
 from typing import ClassVar, Final, Self, TypeAlias, get_args
 
 from .data_chunks import (
+    Data as Data,
+    ForwardTsn as ForwardTsn,
+    IData as IData,
+    IForwardTsn as IForwardTsn,
+    Sack as Sack,
+)
+from .data_encoding import (
     BEGINNING as BEGINNING,
     DATA_HEADER_SIZE as DATA_HEADER_SIZE,
     ENDING as ENDING,
     I_DATA_HEADER_SIZE as I_DATA_HEADER_SIZE,
     IMMEDIATE as IMMEDIATE,
     UNORDERED as UNORDERED,
-    Data as Data,
-    ForwardTsn as ForwardTsn,
-    IData as IData,
-    IForwardTsn as IForwardTsn,
-    Sack as Sack,
     encode_data as encode_data,
     encode_i_data as encode_i_data,
 )

@@ -28,7 +28,7 @@ from .chunks import (
     decode_chunk,
 )
 from .crc32c import crc32c, extend_crc32c
-from .data_chunks import (
+from .data_encoding import (
     DATA_HEADER_SIZE,
     DATA_LAYOUT,
     FRAGMENT_FLAGS,

@@ -25,7 +25,7 @@ from tests.support.incoming_data import (
 from trio_sctp._core.rx.data_receiver import DataReceiver
 from trio_sctp._core.rx.data_tracker import MAX_TSNS_AHEAD
 from trio_sctp._wire.chunks import Data, IData, IForwardTsn
-from trio_sctp._wire.data_chunks import WHOLE
+from trio_sctp._wire.data_encoding import WHOLE
 from trio_sctp._wire.error_causes import ErrorCause, NoUserData
 from trio_sctp._wire.packet import decode_chunks, encode_packet, header_crc
 

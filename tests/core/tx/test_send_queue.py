@@ -11,7 +11,7 @@ from tests.support.tx_invariants import check_send_queue, state_is_kept_of
 from trio_sctp._core.tx.outgoing_message import OutgoingMessage
 from trio_sctp._core.tx.resettable_streams import ResettableStreams
 from trio_sctp._core.tx.send_queue import SendQueue
-from trio_sctp._wire.data_chunks import BEGINNING, ENDING, UNORDERED
+from trio_sctp._wire.data_encoding import BEGINNING, ENDING, UNORDERED
 
 
 def message(stream_id: int = 0, size: int = 10, *, unordered: bool = False) -> OutgoingMessage:

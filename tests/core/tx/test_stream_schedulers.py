@@ -15,7 +15,7 @@ from trio_sctp._core.tx.outgoing_message import OutgoingMessage
 from trio_sctp._core.tx.resettable_streams import ResettableStreams
 from trio_sctp._core.tx.scheduler import SCHEDULERS, FairCapacity, Priority
 from trio_sctp._core.tx.send_queue import SendQueue
-from trio_sctp._wire.data_chunks import BEGINNING, ENDING
+from trio_sctp._wire.data_encoding import BEGINNING, ENDING
 
 FRAGMENT = 100
 NAMES = sorted(SCHEDULERS)

@@ -13,7 +13,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from ..._wire.chunks import Data, ForwardTsn, IData, IForwardTsn
-from ..._wire.data_chunks import (
+from ..._wire.data_encoding import (
     DATA_HEADER_SIZE,
     DATA_LAYOUT,
     I_DATA_HEADER_SIZE,

@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 from typing import ClassVar, Final
 
 from ..._wire.chunks import IData
-from ..._wire.data_chunks import I_DATA_HEADER_SIZE, I_DATA_LAYOUT, UNORDERED, WHOLE
+from ..._wire.data_encoding import I_DATA_HEADER_SIZE, I_DATA_LAYOUT, UNORDERED, WHOLE
 from ..._wire.packet import COMMON_HEADER_SIZE
 from ..._wire.serial import MASK32, unwrap32
 from ..events import Message

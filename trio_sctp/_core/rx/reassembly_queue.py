@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from ..._wire.chunks import Data
-from ..._wire.data_chunks import DATA_HEADER_SIZE, DATA_LAYOUT, UNORDERED, WHOLE
+from ..._wire.data_encoding import DATA_HEADER_SIZE, DATA_LAYOUT, UNORDERED, WHOLE
 from ..._wire.packet import COMMON_HEADER_SIZE
 from ..._wire.serial import MASK16, MASK32
 from ..events import Message

@@ -20,7 +20,7 @@ from collections.abc import Collection
 from typing import Final, TypeAlias
 
 from ..._wire.chunks import ForwardTsn, IForwardTsn
-from ..._wire.data_chunks import SACK_HEADER_SIZE
+from ..._wire.data_encoding import SACK_HEADER_SIZE
 from ..._wire.packet import COMMON_HEADER_SIZE
 from ..._wire.serial import MASK32
 from ..._wire.tlv import MAX_ENTRIES

@@ -21,7 +21,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from ..._wire.data_chunks import IMMEDIATE
+from ..._wire.data_encoding import IMMEDIATE
 from .gap_ranges import Bounds, Range, above, changes
 
 if TYPE_CHECKING:

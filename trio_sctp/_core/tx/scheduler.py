@@ -27,7 +27,7 @@ from collections import OrderedDict
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ..._wire.data_chunks import DATA_HEADER_SIZE
+from ..._wire.data_encoding import DATA_HEADER_SIZE
 
 if TYPE_CHECKING:
     from .outbound_streams import OutboundStream

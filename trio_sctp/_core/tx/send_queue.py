@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..._wire.data_chunks import (
+from ..._wire.data_encoding import (
     BEGINNING,
     DATA_HEADER_SIZE,
     ENDING,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from ..._wire.data_chunks import (
+from ..._wire.data_encoding import (
     BEGINNING,
     DATA_HEADER_SIZE,
     IMMEDIATE,
