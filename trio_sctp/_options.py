@@ -13,8 +13,9 @@ import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from functools import wraps
 from os import PathLike
-from typing import Any, Final, TypedDict, TypeVar
+from typing import Any, Final, TypedDict, TypeVar, cast
 
 from ._arguments import check_capacity, check_type
 from ._capture import CaptureTarget, PacketCapture
@@ -150,7 +151,9 @@ class RtcOptions(CommonOptions):
 
 
 def takes(options: type[CommonOptions]) -> Callable[[FunctionT], FunctionT]:
-    """For `help` and the manual: a function's ``**keywords`` are these, with these defaults."""
+    """A function's ``**keywords`` are these: with these defaults, for `help` and the manual, and no
+    others, which the call says in the function's own name.
+    """
 
     def describe(function: FunctionT) -> FunctionT:
         own = inspect.signature(function)
@@ -165,7 +168,31 @@ def takes(options: type[CommonOptions]) -> Callable[[FunctionT], FunctionT]:
             for field in fields(options)
             if field.name not in own.parameters
         )
-        function.__signature__ = own.replace(parameters=shown)  # type: ignore[attr-defined]
-        return function
+        checked: Any = _refuse_others(function, frozenset(each.name for each in shown))
+        checked.__signature__ = own.replace(parameters=shown)
+        return cast("FunctionT", checked)
 
     return describe
+
+
+def _refuse_others(function: Callable[..., Any], known: frozenset[str]) -> Callable[..., Any]:
+    """The function, whose call raises for other keywords what Python does without ``**keywords``."""
+
+    def check(keywords: Iterable[str]) -> None:
+        for name in keywords:
+            if name not in known:
+                raise TypeError(
+                    f"{function.__name__}() got an unexpected keyword argument {name!r}"
+                )
+
+    @wraps(function)
+    async def checked_when_awaited(*arguments: Any, **keywords: Any) -> Any:
+        check(keywords)
+        return await function(*arguments, **keywords)
+
+    @wraps(function)
+    def checked(*arguments: Any, **keywords: Any) -> Any:
+        check(keywords)
+        return function(*arguments, **keywords)
+
+    return checked_when_awaited if inspect.iscoroutinefunction(function) else checked

@@ -6,6 +6,7 @@ leaving.
 
 from __future__ import annotations
 
+import inspect
 import math
 import random
 from collections.abc import Callable
@@ -36,7 +37,13 @@ from trio_sctp import (
     serve_rtc,
     serve_udp,
 )
-from trio_sctp._options import AssociationKeywords, AssociationOptions, RtcKeywords, RtcOptions
+from trio_sctp._options import (
+    AssociationKeywords,
+    AssociationOptions,
+    CommonKeywords,
+    RtcKeywords,
+    RtcOptions,
+)
 from trio_sctp.testing import memory_link, open_association_pair
 
 Call = Callable[[Association, DataChannel], object]
@@ -201,18 +208,53 @@ async def test_opening_an_association(name: str, arguments: dict[str, Any]) -> N
             raise AssertionError
 
 
-async def test_unknown_keywords() -> None:
-    """Those of WebRTC take no ``max_message_size``: the peer's description has it."""
-    end, _ = memory_link()
-    with pytest.raises(TypeError, match="'shutdown_timout'"):
-        open_association(end, client=True, shutdown_timout=5)  # type: ignore[call-arg]
-    for name in ("shutdown_timout", "max_message_size"):
-        wrong: dict[str, Any] = {name: 5}
-        with pytest.raises(TypeError, match=f"'{name}'"):
-            async with open_rtc_endpoint(**wrong):
-                raise AssertionError
-        with pytest.raises(TypeError, match=f"'{name}'"):
-            await serve_rtc(nobody, 0, **wrong)
+OF_RTC = (open_rtc_endpoint, serve_rtc)
+OPENING = (open_association, open_udp_association, open_dtls_association, open_rtc_endpoint)
+SERVING = (serve_udp, serve_dtls, serve_rtc)
+
+
+@pytest.mark.parametrize("function", [*OPENING, *SERVING])
+async def test_unknown_keywords(function: Any) -> None:
+    """They are refused in the name of the function, before anything is entered or bound; those of
+    WebRTC take no ``max_message_size``: the peer's description has it.
+    """
+    unknown = {"shutdown_timout"} | ({"max_message_size"} if function in OF_RTC else {"snap"})
+    for name in unknown:
+        refused = rf"^{function.__name__}\(\) got an unexpected keyword argument '{name}'$"
+        with pytest.raises(TypeError, match=refused):
+            await called_rightly(function, **{name: 5})
+
+
+async def called_rightly(function: Any, **more: Any) -> None:
+    """With all that it needs, and more; what is a context manager is not entered."""
+    dtls: dict[str, Any] = {"verify_peer": PeerPolicy.anyone()}
+    calls: dict[Any, tuple[tuple[Any, ...], dict[str, Any]]] = {
+        open_association: ((memory_link()[0],), {"client": True}),
+        open_udp_association: (("127.0.0.1", 9), {}),
+        open_dtls_association: (("127.0.0.1", 9), dtls),
+        open_rtc_endpoint: ((), {}),
+        serve_udp: ((nobody, 0), {}),
+        serve_dtls: ((nobody, 0), {"certificate": CERTIFICATE, **dtls}),
+        serve_rtc: ((nobody, 0), {}),
+    }
+    arguments, keywords = calls[function]
+    result = function(*arguments, **keywords, **more)
+    if function in SERVING:
+        await result
+
+
+@pytest.mark.parametrize("function", [*OPENING, *SERVING])
+def test_the_signature_has_all_keywords(function: Any) -> None:
+    """As `help` and editors show them."""
+    keywords = RtcKeywords if function in OF_RTC else AssociationKeywords
+    parameters = inspect.signature(function).parameters
+    assert parameters.keys() >= {
+        "config",
+        *CommonKeywords.__annotations__,
+        *keywords.__annotations__,
+    }
+    assert all(each.kind is not each.VAR_KEYWORD for each in parameters.values())
+    assert inspect.iscoroutinefunction(function) == (function in SERVING)
 
 
 @pytest.mark.parametrize(
