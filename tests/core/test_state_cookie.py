@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from random import Random
 
 import pytest
 
 from tests.support.association_pair import Packet, Pair, packet_to, pair_in_state
+from tests.support.table_sizes import table_sizes
 from trio_sctp._core.association import Association
 from trio_sctp._core.config import Config
 from trio_sctp._core.endpoint import Endpoint
@@ -66,21 +66,12 @@ def test_a_flood_of_inits_leaves_no_trace_in_an_endpoint() -> None:
     init = c.Init(1, 10_000, 1, 1, 1)
     endpoint.receive_datagrams([(ADDRESS, encode_packet(5000, 5000, 0, [init.encode()]))], now=0.0)
     endpoint.datagrams_to_send(now=0.0)
-    before = {
-        name: sys.getsizeof(value)
-        for name, value in vars(endpoint).items()
-        if hasattr(value, "__len__")
-    }
+    before = table_sizes(endpoint)
     for i in range(1, 2000):
         raw = encode_packet(1 + i % 60000, 5000, 0, [c.Init(i, 10_000, 1, 1, i).encode()])
         endpoint.receive_datagrams([(("192.0.2.1", i), raw)], now=float(i))
         assert len(endpoint.datagrams_to_send(now=float(i))) == 1
-    after = {
-        name: sys.getsizeof(value)
-        for name, value in vars(endpoint).items()
-        if hasattr(value, "__len__")
-    }
-    assert after == before
+    assert table_sizes(endpoint) == before
     assert endpoint.associations == ()
 
 

@@ -27,8 +27,9 @@ def table_sizes(root: object) -> dict[str, int]:
         elif type(thing).__module__.startswith("trio_sctp"):
             names = set(getattr(thing, "__dict__", ()))
             for base in type(thing).__mro__:
-                slots = base.__dict__.get("__slots__", ())
-                names.update((slots,) if isinstance(slots, str) else slots)
+                for listed in ("__slots__", "__mypyc_attrs__"):  # the latter where it is compiled
+                    slots = base.__dict__.get(listed, ())
+                    names.update((slots,) if isinstance(slots, str) else slots)
             waiting += [(f"{path}.{name}", getattr(thing, name, None)) for name in names]
     return sizes
 
