@@ -10,7 +10,9 @@ from tests.support.table_sizes import table_sizes
 from trio_sctp import (
     Association,
     AssociationAborted,
+    AssociationClosed,
     AssociationLost,
+    CloseReason,
     Config,
     DataChannel,
     open_association,
@@ -154,6 +156,49 @@ async def test_what_arrives_after_closing_is_dropped_and_fills_no_window(
         assert await far_other.receive() == "x"
         with pytest.raises(trio.BrokenResourceError):
             await near.send("x")
+
+
+async def test_what_arrives_before_a_failed_channel_is_closed_fills_the_window_until_then(
+    autojump_clock: MockClock,
+) -> None:
+    """So that the peer sends no more of what nobody reads, and other channels go on afterwards."""
+    async with open_association_pair(delay=0.01, server_config=Config(a_rwnd=20_000)) as pair:
+        client, server = pair
+        near, other = client.open_channel(), client.open_channel()
+        listener = server.listen()
+        far, far_other = await listener.accept(), await listener.accept()
+        for _ in range(100):
+            await near.send(bytes(1000))
+        with pytest.raises(KeyError):
+            async with far:
+                raise KeyError
+        await trio.sleep(0.04)
+        assert server.statistics().held_bytes > 10_000
+        await other.send("x")
+        assert await far_other.receive() == "x"
+        await far.wait_closed()
+        assert server.statistics().a_rwnd == 20_000
+
+
+@pytest.mark.parametrize("new", [False, True])
+async def test_what_arrives_while_the_association_is_closed_fills_no_window(
+    new: bool, autojump_clock: MockClock
+) -> None:
+    """RFC 9260 §9.2: the peer sends what it has, and only then the association can end."""
+    async with open_association_pair(delay=0.01, server_config=Config(a_rwnd=5000)) as pair:
+        client, server = pair
+        channel = client.open_channel()
+        if not new:
+            await server.listen().accept()
+        for _ in range(100):
+            await channel.send(bytes(1000))
+        began = trio.current_time()
+        await server.aclose()
+        assert trio.current_time() - began < 5
+        assert server.statistics().messages_received >= 100
+        assert [event async for event in client.events][-1] == AssociationClosed(
+            CloseReason.SHUTDOWN
+        )
 
 
 async def test_ids_are_used_again(autojump_clock: MockClock) -> None:

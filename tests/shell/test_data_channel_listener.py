@@ -6,8 +6,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_sctp import DataChannel
-from trio_sctp.testing import open_association_pair
+from trio_sctp import Association, Config, DataChannel, Message, open_association
+from trio_sctp._wire.dcep import PPID_DCEP, PPID_STRING, DataChannelOpen
+from trio_sctp.testing import memory_link, open_association_pair
 
 
 async def test_channels_wait_until_they_are_accepted(autojump_clock: MockClock) -> None:
@@ -71,3 +72,30 @@ async def test_a_cancelled_accept_loses_no_channel(autojump_clock: MockClock) ->
             scope.cancel()
             await listener.accept()
         assert (await listener.accept()).label == "x"
+
+
+async def test_messages_of_a_channel_for_which_there_is_no_place_fill_no_window(
+    autojump_clock: MockClock,
+) -> None:
+    """They may come before what opens it, and have become the channel's when it is turned away."""
+    near, far = memory_link()
+    peers: list[Association] = []
+
+    async def accept_nothing() -> None:
+        config = Config(max_channels=1, a_rwnd=20_000)
+        async with open_association(far, client=False, config=config) as association:
+            peers.append(association)
+            await association.wait_closed()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accept_nothing)
+        async with open_association(near, client=True, data_channels=False) as bare:
+            for stream_id in range(0, 100, 2):
+                await bare.messages.send(Message(stream_id, PPID_STRING, b"x" * 1000))
+                await bare.messages.send(Message(stream_id, PPID_DCEP, DataChannelOpen().encode()))
+                bare.reset_streams([stream_id])
+                await trio.sleep(1)
+            statistics = peers[0].statistics()
+            assert statistics.messages_received == 100
+            # the one that waits to be accepted has its message
+            assert 1000 < statistics.held_bytes < 2000
