@@ -34,6 +34,11 @@ def check_invariants(queue: RetransmissionQueue) -> None:
     if isinstance(congestion, StandardController):
         assert congestion.partial_bytes_acked >= 0
     assert queue.peer_rwnd >= 0
+    rest = queue._rest
+    if rest is not None:
+        wire = rest if isinstance(rest, int) else rest.cumulative_tsn_ack
+        left = (wire - queue.cumulative_tsn_ack) & 0xFFFFFFFF
+        assert left < 1 << 31, "the rest of a SACK that is out of date would never be done with"
     _check_recovery(queue)
 
 

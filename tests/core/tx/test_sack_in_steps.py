@@ -152,6 +152,30 @@ def test_the_end_waits_for_no_step() -> None:
     assert pair.a.take(AssociationClosed) == [AssociationClosed(CloseReason.PEER_ABORT, (), 1)]
 
 
+@pytest.mark.parametrize("end", ["abort", "shutdown"])
+def test_a_later_sack_that_a_message_came_with_takes_the_place_of_the_rest(end: str) -> None:
+    """That is the packet of header prediction; an end that waited for the rest would never come."""
+    count = SACK_STEP + 100
+    pair, queue = sending_pair(count)
+    assert pair.z.association.tcb is not None
+    tsn = pair.z.association.tcb.retransmission_queue.next_tsn & MASK
+    message = c.Data(tsn, 0, 0, 51, b"an answer")
+    packets = [
+        packet_to(pair.a.association, sack(queue, count - 1)),
+        packet_to(pair.a.association, sack(queue, count), message),
+    ]
+    pair.a.give(packets, pair.now)
+    assert queue.outstanding_count == 0
+    while step(pair):
+        check_invariants(queue)
+    if end == "abort":
+        pair.a.receive(c.Abort(()), now=pair.now)
+    else:
+        pair.a.receive(c.Shutdown(queue.cumulative_tsn_ack & MASK), now=pair.now)
+        pair.a.receive(c.ShutdownComplete(), now=pair.now)
+    assert pair.a.take(AssociationClosed)
+
+
 def test_what_is_awaited_is_no_more_than_a_step() -> None:
     """Header prediction takes an acknowledgement of all there is at once."""
     for count in (SACK_STEP, SACK_STEP + 1):

@@ -262,6 +262,7 @@ class RetransmissionQueue(Transmission):
     def all_acknowledged(self, a_rwnd: int, now: float) -> None:
         """Process a SACK that `awaits` has told of: what `handle_sack` does, less what cannot be."""
         data, probe = self._data, self._window_probe
+        self._rest = None
         data.begin_sack()
         acked = data.acknowledge_to(data.next_tsn - 1)
         self.allow_burst(acked)
