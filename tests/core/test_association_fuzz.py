@@ -93,7 +93,7 @@ def near_chunk(draw: Callable[[Any], Any], pair: Pair) -> c.EncodableChunk:
         lambda: c.Data(tsn, stream_id, draw(SMALL) % 9, 0, bytes(size), **flags),
         lambda: c.IData(tsn, stream_id, draw(SMALL) % 9, draw(SMALL) % 9, 0, bytes(size), **flags),
         lambda: c.IForwardTsn(tsn, [(stream_id, flags["unordered"], draw(SMALL) % 9)]),
-        lambda: c.Sack(mine, draw(u32), [(draw(SMALL) % 9, draw(SMALL) % 9)], [tsn]),
+        lambda: c.Sack(mine, draw(u32), (draw(SMALL) % 9, draw(SMALL) % 9), [tsn]),
         lambda: c.Sack(mine, draw(st.sampled_from([0, 1, 100_000]))),
         lambda: c.Shutdown(mine),
         lambda: c.ForwardTsn(tsn),
@@ -243,7 +243,7 @@ EXPENSIVE = {
     "PAD": many(c.Pad()),
     "FORWARD TSN": many(c.ForwardTsn(1)),
     "SACK": many(c.Sack(0, 0)),
-    "SACK with gaps": c.Sack(0, 0, [(1, 65535)] * 2000, [1] * 2000).encode(),
+    "SACK with gaps": c.Sack(0, 0, (1, 65535) * 2000, [1] * 2000).encode(),
     "RE-CONFIG": many(c.ReConfig((OutgoingSsnResetRequest(1, 1, 1, ()),))),
     "RE-CONFIG parameters": c.ReConfig((UnknownParameter(0xC001, b""),) * 4000).encode(),
     "INIT": c.Init(5, 10_000, 1, 1, 1, (UnknownParameter(0xC001, b""),) * 4000).encode(),
@@ -280,7 +280,7 @@ def test_gap_ack_blocks_cost_no_more_than_what_is_outstanding() -> None:
     tcb = pair.a.association.tcb
     assert tcb is not None
     acked = tcb.retransmission_queue.cumulative_tsn_ack % 2**32
-    sack = c.Sack(acked, 100_000, [(2, 3)] * 60)
+    sack = c.Sack(acked, 100_000, (2, 3) * 60)
     packet = packet_to(pair.a.association, sack)
     first = calls_of(lambda: pair.a.association.receive_packets([packet], now=0.0))
     again = calls_of(lambda: pair.a.association.receive_packets([packet], now=0.0))

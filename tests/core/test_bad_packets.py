@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.support.association_pair import Pair, established_pair, packet_to, pair_in_state
+from tests.support.gap_ack_blocks import row_of
 from tests.support.tx_sender import IMPOSSIBLE_GAPS
 from trio_sctp._core.events import (
     AssociationUp,
@@ -169,7 +170,7 @@ def test_gap_ack_block_of_a_tsn_that_was_never_sent() -> None:
     pair.a.pull(0.0)
     assert pair.a.association.tcb is not None
     acked = pair.a.association.tcb.retransmission_queue.cumulative_tsn_ack % 2**32
-    cause = aborted_with(pair, c.Sack(acked, 10_000, [(2, 2)]))
+    cause = aborted_with(pair, c.Sack(acked, 10_000, (2, 2)))
     assert isinstance(cause, ProtocolViolation)
 
 
@@ -190,7 +191,7 @@ def test_impossible_gap_ack_blocks_are_ignored(blocks: list[tuple[int, int]]) ->
     pair.a.pull(0.0)
     assert pair.a.association.tcb is not None
     queue = pair.a.association.tcb.retransmission_queue
-    sack = c.Sack(queue.cumulative_tsn_ack % 2**32, 10_000, blocks)
+    sack = c.Sack(queue.cumulative_tsn_ack % 2**32, 10_000, row_of(blocks))
     assert pair.a.receive(sack, now=0.0) == []
     assert pair.a.state is State.ESTABLISHED
     assert queue.outstanding_count == 3

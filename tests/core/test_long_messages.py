@@ -187,7 +187,7 @@ def test_6_8_what_is_damaged_among_others_is_dropped(
     pair.z.give(map(bytes, packets), 0.0)
     assert pair.z.association.statistics().dropped == {"bad checksum": 1}
     (answer,) = pair.z.pull(0.0)
-    assert answer.chunk(c.Sack).gap_ack_blocks == ((2, 2),)
+    assert answer.chunk(c.Sack).gap_ack_offsets == (2, 2)
 
 
 @pytest.mark.parametrize("interleaving", [False, True])

@@ -42,7 +42,7 @@ def test_truncated_sack_forward_tsn_data_or_re_config_raises_out_of_the_receive_
     """Cut off with its packet, or with a length that says so: dropped, or answered as the RFC says."""
     mine, theirs = next_tsns(established_pair())
     chunks: dict[str, c.EncodableChunk] = {
-        "SACK": c.Sack(mine - 1, 10_000, ((3, 4), (5, 6)), (7, 8)),
+        "SACK": c.Sack(mine - 1, 10_000, (3, 4, 5, 6), (7, 8)),
         "FORWARD TSN": c.ForwardTsn(theirs + 1, ((2, 3), (4, 5))),
         "DATA": c.Data(theirs, 0, 0, 51, b"payload"),
         "RE-CONFIG": c.ReConfig((OutgoingSsnResetRequest(theirs, 2, theirs, (4, 5)),)),

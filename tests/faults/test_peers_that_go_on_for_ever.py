@@ -117,7 +117,7 @@ FOR_EVER: dict[str, Callable[[Peer, int], c.EncodableChunk]] = {
     "unknown chunks": lambda peer, n: c.UnknownChunk(0xC8 + n % 30, 0, b"x"),
     "INIT": lambda peer, n: c.Init(n + 1, 10_000, 1, 1, n),
     "SACK with other duplicates": lambda peer, n: c.Sack(
-        peer.pair.z.association.local_tag & 0, 0, [], [n]
+        peer.pair.z.association.local_tag & 0, 0, (), [n]
     ),
 }
 

@@ -174,15 +174,15 @@ class HostilePeer:
         cumulative = acked + choices.below(outstanding + 1)
         if choices.one_in(8):
             cumulative = choices.near(acked)
-        blocks = []
+        offsets: tuple[int, ...] = ()
         for _ in range(choices.below(4)):
             start = 1 + choices.below(outstanding + 2)
-            blocks.append((start, start + choices.below(4)))
+            offsets += start, start + choices.below(4)
         if choices.one_in(16):
-            blocks.append((choices.number(2), choices.number(2)))
+            offsets += choices.number(2), choices.number(2)
         a_rwnd = choices.pick((self.a_rwnd, 0, 1, 1000, 2**32 - 1))
         duplicates = [choices.near(acked) for _ in range(choices.below(3))]
-        return c.Sack(cumulative & 0xFFFFFFFF, a_rwnd, blocks, duplicates)
+        return c.Sack(cumulative & 0xFFFFFFFF, a_rwnd, offsets, duplicates)
 
     def _forward_tsn(self) -> c.EncodableChunk:
         choices, tcb = self.choices, self.association.tcb

@@ -14,7 +14,7 @@ from trio_sctp._wire.parameters import OutgoingSsnResetRequest
 from trio_sctp.testing import memory_link, open_association_pair
 
 WHOLE = [
-    Sack(1, 2, ((3, 4), (5, 6)), (7, 8)).encode(),
+    Sack(1, 2, (3, 4, 5, 6), (7, 8)).encode(),
     ForwardTsn(1, ((2, 3), (4, 5))).encode(),
     Data(1, 2, 3, 4, b"payload.").encode(),
     ReConfig((OutgoingSsnResetRequest(1, 2, 3, (4, 5)),)).encode(),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.support.gap_ack_blocks import row_of
 from tests.support.tx_invariants import check_invariants, check_not_stalled
 from trio_sctp._core.config import Config
 from trio_sctp._core.rto import RetransmissionTimeout
@@ -115,7 +116,7 @@ class Sender:
         self.now += after
         offsets = [(first - cumulative, last - cumulative) for first, last in blocks]
         wire_tsn = (self.before_first + cumulative) & 0xFFFFFFFF
-        result = self.queue.handle_sack(Sack(wire_tsn, a_rwnd, offsets), self.now)
+        result = self.queue.handle_sack(Sack(wire_tsn, a_rwnd, row_of(offsets)), self.now)
         check_invariants(self.queue)
         return result
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.support.gap_ack_blocks import row_of
 from trio_sctp._wire import chunks as c, error_causes as e, parameters as p
 from trio_sctp._wire.tlv import encode_chunk, encode_tlv
 
@@ -81,7 +82,7 @@ chunks: st.SearchStrategy[c.EncodableChunk] = st.one_of(
     st.builds(_i_data, tsn=u32, stream_id=u16, mid=u32, fsn=u32, ppid=u32, payload=blob, **_flags),
     st.builds(c.Init, u32, u32, u16, u16, u32, _tuples(parameters)),
     st.builds(c.InitAck, u32, u32, u16, u16, u32, _tuples(parameters)),
-    st.builds(c.Sack, u32, u32, _tuples(st.tuples(u16, u16)), _tuples(u32)),
+    st.builds(c.Sack, u32, u32, _tuples(st.tuples(u16, u16)).map(row_of), _tuples(u32)),
     st.builds(c.Heartbeat, blob),
     st.builds(c.HeartbeatAck, blob),
     st.builds(c.Abort, _tuples(causes), st.booleans()),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tests.support.association_pair import established_pair, packet_to
+from tests.support.gap_ack_blocks import row_of
 from trio_sctp._core.association import Association
 from trio_sctp._wire import chunks as c, parameters as p
 
@@ -170,7 +171,7 @@ class _Sender(_Peer):
 
     def sack(self, now: float, ahead: int, *blocks: tuple[int, int]) -> Hoard:
         acked = self.queue.cumulative_tsn_ack + ahead
-        return self.then(c.Sack(acked & _MASK, 10_000, list(blocks)))._replace(now=now)
+        return self.then(c.Sack(acked & _MASK, 10_000, row_of(blocks)))._replace(now=now)
 
 
 def _acknowledged(count: int) -> Hoard:

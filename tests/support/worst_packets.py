@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tests.support.association_pair import packet_to
+from tests.support.gap_ack_blocks import row_of
 from trio_sctp._core.association import Association
 from trio_sctp._wire import chunks as c, parameters as p
 from trio_sctp._wire.tlv import encode_chunk
@@ -64,12 +65,12 @@ def _data(
 def _sack(order: int, size: int, numbers: _Numbers) -> bytes:
     count = (size - _HEADER - 16) // 4
     blocks = [(min(2 + 2 * i, 65535),) * 2 for i in range(count)][::order]
-    return c.Sack(numbers.acked, 10**6, blocks).encode()
+    return c.Sack(numbers.acked, 10**6, row_of(blocks)).encode()
 
 
 def _duplicates(size: int, numbers: _Numbers) -> bytes:
     count = (size - _HEADER - 16) // 4
-    return c.Sack(numbers.acked, 10**6, [], [numbers.acked] * count).encode()
+    return c.Sack(numbers.acked, 10**6, (), [numbers.acked] * count).encode()
 
 
 def _stream_ids(size: int) -> tuple[int, ...]:

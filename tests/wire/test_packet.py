@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.gap_ack_blocks import row_of
 from trio_sctp._wire.chunks import (
     BEGINNING,
     ENDING,
@@ -243,7 +244,7 @@ def test_the_lists_of_a_packet_have_a_bound_together() -> None:
 def test_what_a_packet_of_9000_bytes_has_room_for_is_read() -> None:
     """A long SACK, what is given up, an answer, and the data behind it."""
     chunks: list[EncodableChunk] = [
-        Sack(5, 6, [(2 * i, 2 * i) for i in range(1, 900)]),
+        Sack(5, 6, row_of((2 * i, 2 * i) for i in range(1, 900))),
         ForwardTsn(7, [(i, 1) for i in range(600)]),
         ReConfig((UnknownParameter(0xC001, b"x"),) * 2),
     ]

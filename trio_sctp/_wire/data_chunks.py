@@ -133,37 +133,21 @@ def _fragment_flags(chunk: Data | IData) -> int:
     )
 
 
-@dataclass(slots=True, init=False)
+@dataclass(slots=True)
 class Sack:
     """Selective Acknowledgement (SACK), RFC 9260 §3.3.4.
 
-    Gap ack blocks are (start, end) offsets from the cumulative TSN ack, as the peer wrote them:
-    they may overlap, be out of order, or end before they start.  They are kept in one row.  Of a
-    longer list the first MAX_ENTRIES are decoded: what is not reported there counts as not yet
-    received.
+    `gap_ack_offsets` has the starts and ends of the gap ack blocks in turn, from the cumulative TSN
+    ack on, as the peer wrote them: blocks may overlap, be out of order, or end before they start.
+    Of a longer list the first MAX_ENTRIES blocks are decoded: what is not reported there counts as
+    not yet received.
     """
 
     type: ClassVar[int] = 3
     cumulative_tsn_ack: int
     a_rwnd: int
-    gap_ack_offsets: tuple[int, ...]
-    duplicate_tsns: Sequence[int]
-
-    def __init__(
-        self,
-        cumulative_tsn_ack: int,
-        a_rwnd: int,
-        gap_ack_blocks: Sequence[tuple[int, int]] = (),
-        duplicate_tsns: Sequence[int] = (),
-    ) -> None:
-        self.cumulative_tsn_ack = cumulative_tsn_ack
-        self.a_rwnd = a_rwnd
-        self.gap_ack_offsets = tuple(chain.from_iterable(gap_ack_blocks)) if gap_ack_blocks else ()
-        self.duplicate_tsns = duplicate_tsns
-
-    @property
-    def gap_ack_blocks(self) -> Sequence[tuple[int, int]]:
-        return tuple(zip(self.gap_ack_offsets[::2], self.gap_ack_offsets[1::2], strict=True))
+    gap_ack_offsets: tuple[int, ...] = ()
+    duplicate_tsns: Sequence[int] = ()
 
     def encode(self) -> bytes:
         """Encode the whole chunk; ValueError where a number or a list does not fit."""
@@ -177,10 +161,9 @@ class Sack:
         end = 12 + 4 * n
         if len(value) != end + 4 * m:
             raise DecodeError(f"a SACK body of {len(value)} bytes for {n} gaps, {m} duplicates")
+        offsets = row_of_u16(2 * min(n, MAX_ENTRIES)).unpack_from(value, 12)
         duplicates = _U32.iter_unpack(value[end : end + _MOST_OF_SACK])
-        sack = cls(cumulative_tsn_ack, a_rwnd, (), tuple(chain.from_iterable(duplicates)))
-        sack.gap_ack_offsets = row_of_u16(2 * min(n, MAX_ENTRIES)).unpack_from(value, 12)
-        return sack
+        return cls(cumulative_tsn_ack, a_rwnd, offsets, tuple(chain.from_iterable(duplicates)))
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.support.gap_ack_blocks import row_of
 from tests.support.partial_reliability import FULL, ONCE, MakePair, entry
 from tests.support.tx_sender import partial_bytes_acked
 from trio_sctp._core.events import (
@@ -120,7 +121,7 @@ def test_peer_that_takes_back_what_was_passed(make_pair: MakePair) -> None:
     wire = pair.a.association.tcb.local.initial_tsn  # type: ignore[union-attr]
 
     def sack(*blocks: tuple[int, int]) -> None:
-        pair.a.receive(c.Sack(wire - 1 & 0xFFFFFFFF, 10**6, blocks), now=pair.now)
+        pair.a.receive(c.Sack(wire - 1 & 0xFFFFFFFF, 10**6, row_of(blocks)), now=pair.now)
 
     for highest in (4, 5, 6):
         sack((2, 2), (4, highest))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from tests.support.gap_ack_blocks import blocks_of
 from tests.support.incoming_data import MASK32, Sender, new_receiver, read_sack
 from trio_sctp._core.events import Message
 from trio_sctp._core.rx.data_receiver import DataReceiver
@@ -63,7 +64,7 @@ class Path:
     def acknowledge(self) -> None:
         sack = read_sack(self.receiver, self.rng.choice([16, 24, 1188]))
         acked = set()
-        for start, end in sack.gap_ack_blocks:
+        for start, end in blocks_of(sack):
             acked |= {(sack.cumulative_tsn_ack + i) & MASK32 for i in range(start, end + 1)}
         for tsn in list(self.chunks):
             behind = (sack.cumulative_tsn_ack - tsn) & MASK32

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tests.support.association_pair import Pair, established_pair, packet_to
+from tests.support.gap_ack_blocks import blocks_of, row_of
 from tests.support.tx_invariants import check_invariants
 from trio_sctp._core.events import AssociationClosed, CloseReason, PeerShutdown
 from trio_sctp._core.tx.gap_ranges import Range, first_changes, ranges_of
@@ -38,7 +39,7 @@ def sending_pair(count: int = COUNT, **changes: Any) -> tuple[Pair, Retransmissi
 
 def sack(queue: RetransmissionQueue, ahead: int, *blocks: tuple[int, int]) -> c.Sack:
     """Up to so many TSNs beyond what is acknowledged now, and what lies above."""
-    return c.Sack((queue.cumulative_tsn_ack + ahead) & MASK, ROOM, list(blocks))
+    return c.Sack((queue.cumulative_tsn_ack + ahead) & MASK, ROOM, row_of(blocks))
 
 
 def step(pair: Pair) -> bool:
@@ -80,7 +81,7 @@ def test_gap_ack_blocks_count_in_steps(loss_recovery: str) -> None:
     assert [b - a + 1 for a, b in ranges_of(queue._data.gap_bounds)] == [699, COUNT - 701]
     for _ in range(3):
         pair.now += 0.05
-        sent += pair.a.receive(sack(queue, 0, *report.gap_ack_blocks), now=pair.now)
+        sent += pair.a.receive(sack(queue, 0, *blocks_of(report)), now=pair.now)
         while step(pair):
             sent += pair.a.pull(pair.now)
     assert set(tsns_sent(sent)) <= {first, first + 700 & MASK}, "nothing that has arrived"

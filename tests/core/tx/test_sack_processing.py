@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import pytest
 
+from tests.support.gap_ack_blocks import row_of
 from tests.support.tx_sender import FULL, IMPOSSIBLE_GAPS, PMDCS, WIDE_OPEN, Sender
 from trio_sctp._core.tx.outstanding_data import OutstandingChunk
 from trio_sctp._wire.chunks import Sack
@@ -221,7 +222,7 @@ def test_gap_ack_blocks_that_cannot_be_true_are_counted_and_ignored(
     blocks: tuple[tuple[int, int], ...],
 ) -> None:
     a = in_flight(6)
-    assert not a.queue.handle_sack(Sack(999, WIDE_OPEN, blocks), a.now)
+    assert not a.queue.handle_sack(Sack(999, WIDE_OPEN, row_of(blocks)), a.now)
     assert a.queue.counters.dropped == {IMPOSSIBLE_GAPS: 1}
     assert a.queue.flight_size == 6 * PMDCS
 
@@ -229,7 +230,7 @@ def test_gap_ack_blocks_that_cannot_be_true_are_counted_and_ignored(
 def test_unsorted_and_overlapping_gap_ack_blocks_mean_what_they_cover() -> None:
     a = in_flight(12)
     blocks = ((9, 10), (2, 4), (3, 3), (4, 6), (7, 7), (2, 2))
-    a.queue.handle_sack(Sack(999, WIDE_OPEN, blocks), a.now)
+    a.queue.handle_sack(Sack(999, WIDE_OPEN, row_of(blocks)), a.now)
     assert a.queue._data.gap_bounds == [1001, 1006, 1008, 1009]
     assert a.queue.flight_size == 4 * PMDCS
 
@@ -289,7 +290,7 @@ def small_messages_in_flight(count: int) -> tuple[Sender, CountingDict]:
 
 def look_ups(a: Sender, chunks: CountingDict, *blocks: tuple[int, int]) -> int:
     before = chunks.looked_at
-    a.queue.handle_sack(Sack(999, WIDE_OPEN, blocks), a.now)
+    a.queue.handle_sack(Sack(999, WIDE_OPEN, row_of(blocks)), a.now)
     a.queue.catch_up()
     return chunks.looked_at - before
 

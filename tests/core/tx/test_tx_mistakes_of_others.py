@@ -96,9 +96,9 @@ def test_sack_beyond_the_highest_tsn_sent_is_believed() -> None:
     for sack in (
         Sack(1000 + 3, 0, ()),
         Sack(1000 + 5000, 0, ()),
-        Sack(999, 0, ((2, 4),)),
-        Sack(999, 0, ((2, 65535),)),
-        Sack(1001, 0, ((2, 2), (3, 3))),
+        Sack(999, 0, (2, 4)),
+        Sack(999, 0, (2, 65535)),
+        Sack(1001, 0, (2, 2, 3, 3)),
     ):
         assert not a.queue.handle_sack(sack, a.now)
         assert a.queue.never_sent_acknowledged
@@ -121,7 +121,7 @@ def test_t3_without_back_off() -> None:
 
 def test_gap_block_with_start_after_end() -> None:
     a = in_flight(5)
-    assert not a.queue.handle_sack(Sack(999, 0, ((4, 2),)), a.now)
+    assert not a.queue.handle_sack(Sack(999, 0, (4, 2)), a.now)
     assert a.queue.counters.dropped == {IMPOSSIBLE_GAPS: 1}
     assert a.queue.flight_size == 5 * PMDCS
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.support.choices import choices
+from tests.support.gap_ack_blocks import row_of
 from tests.support.tx_invariants import check_invariants, check_not_stalled
 from tests.support.tx_sender import Sender, parse
 from trio_sctp._core.tx.outgoing_message import OutgoingMessage
@@ -73,7 +74,7 @@ class Receiver:
                 blocks[-1] = blocks[-1][0], offset
             else:
                 blocks.append((offset, offset))
-        return Sack(self.cumulative & 0xFFFFFFFF, self.a_rwnd, blocks)
+        return Sack(self.cumulative & 0xFFFFFFFF, self.a_rwnd, row_of(blocks))
 
 
 class Exchange:
@@ -257,7 +258,9 @@ class ArbitraryPeer(RuleBasedStateMachine):
         queue.never_sent_acknowledged = False
         queue.counters.dropped.clear()
         reported = [cumulative + offset & 0xFFFFFFFF for offset in duplicates]
-        queue.handle_sack(Sack(cumulative & 0xFFFFFFFF, a_rwnd, offsets, reported), self.a.now)
+        queue.handle_sack(
+            Sack(cumulative & 0xFFFFFFFF, a_rwnd, row_of(offsets), reported), self.a.now
+        )
         self.checked()
         highest = max([cumulative, *[cumulative + end for _, end in offsets]])
         if queue.never_sent_acknowledged or queue.counters.dropped or advance < 0:
