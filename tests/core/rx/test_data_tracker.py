@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -219,6 +219,18 @@ def test_sacks_now_and_then_tell_the_same_as_one_that_knows_of_none_before(
             assert blocks_of(tracker, ahead) == blocks_of(anew(tracker), ahead)
 
 
+@pytest.mark.parametrize("most", [1, 2, 1000])
+def test_a_sack_after_each_of_six_tsns_tells_all_of_them_in_whatever_order_they_come(
+    most: int,
+) -> None:
+    # RFC 9260 §3.3.4: something is missing between any two blocks
+    for arrivals in permutations(range(2, 8)):
+        tracker = DataTracker(1)
+        for tsn in arrivals:
+            tracker.observe(tsn)
+            assert blocks_of(tracker, most) == blocks_of(anew(tracker), most)
+
+
 def anew(tracker: DataTracker) -> DataTracker:
     """One where all that has arrived has done so since the last SACK."""
     other = DataTracker(tracker.cumulative_tsn_ack + 1)
@@ -246,8 +258,9 @@ def test_the_end_of_what_a_sack_can_tell_moves_on() -> None:
     for tsn in (2, *range(65530, 65540)):
         tracker.observe(tsn)
     assert blocks_of(tracker) == [(2, 2), (65530, 65535)]
-    tracker.observe(65540)
-    assert blocks_of(tracker) == [(2, 2), (65530, 65535)]
+    for tsn in (65540, 65542):
+        tracker.observe(tsn)
+        assert blocks_of(tracker) == [(2, 2), (65530, 65535)]
     tracker.observe(1)
     assert blocks_of(tracker) == [(65528, 65535)]
     tracker.observe(3)

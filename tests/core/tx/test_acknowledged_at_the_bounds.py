@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from tests.support.tx_sender import FULL, IMPOSSIBLE_GAPS, PMDCS, Sender
+from trio_sctp._core.tx.outgoing_message import OutgoingMessage
+from trio_sctp._core.tx.outstanding_data import MAX_RENEGED_CHUNKS, OutstandingData
 
 
 def test_a_shutdown_that_acknowledges_restarts_t3() -> None:
@@ -208,3 +210,52 @@ def test_what_is_left_of_a_message_may_fit_where_the_whole_would_not() -> None:
     a = Sender(peer_rwnd=3 * FULL, cwnd=20 * PMDCS)
     a.send(3 * FULL)
     assert a.pull() == [[1], [2], [3]]
+
+
+# -- what had been lost, or was thought to be, and has arrived
+
+
+def outstanding(count: int) -> OutstandingData:
+    """Chunks of 28 bytes with 10 of a message, of which 1 is the first."""
+    data = OutstandingData(1)
+    message = OutgoingMessage(0, 0, bytes(10 * count + 10))
+    for _ in range(count):
+        data.add(bytes(28), 10, message, 0.0)
+    data.begin_sack()
+    return data
+
+
+@pytest.mark.parametrize("by", ["cumulative TSN ack", "gap ack blocks"])
+def test_all_bytes_count_of_those_that_had_been_lost_and_come_after_all(by: str) -> None:
+    """RFC 9260 §7.2.1: cwnd grows by what is newly acknowledged, in flight or not."""
+    data = outstanding(5)
+    for tsn in (2, 3, 5):
+        data.mark(data.chunks[tsn])
+    if by == "cumulative TSN ack":
+        assert data.acknowledge_to(5) == 5 * 28
+    else:
+        assert data.acknowledge_gaps([2, 5])[0] == 4 * 28
+    assert data.marked_count == 0
+
+
+def test_one_that_was_taken_for_lost_and_not_sent_again_has_come_late() -> None:
+    """RFC 8985 §6.2 step 4: the path has reordered it, whatever was thought of it meanwhile."""
+    data = outstanding(3)
+    data.acknowledge_gaps([3, 3])
+    data.mark(data.chunks[1])
+    data.begin_sack()
+    data.acknowledge_to(1)
+    assert data.reordered
+
+
+@pytest.mark.parametrize("length", [20, 1000])
+def test_gap_ack_blocks_are_ignored_once_too_much_was_taken_back(length: int) -> None:
+    """RFC 9260 §3.3.4: they are advisory.  What counts is how many chunks, whatever runs they are in."""
+    data = outstanding(length + 1)
+    times = MAX_RENEGED_CHUNKS // length
+    for time in range(times + 1):
+        assert data.ignores_gap_acks == (time * length > MAX_RENEGED_CHUNKS)
+        data.acknowledge_gaps([2, length + 1])
+        data.acknowledge_gaps([])
+        data.reneged.clear()
+    assert data.ignores_gap_acks

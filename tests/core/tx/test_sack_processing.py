@@ -144,6 +144,18 @@ def test_a_shutdowns_cumulative_ack_is_no_renege() -> None:
     assert a.queue.is_empty
 
 
+@pytest.mark.parametrize("first", [3, 4])
+def test_what_a_shutdown_acknowledges_within_a_block_is_not_to_be_taken_back(first: int) -> None:
+    a = in_flight(7)
+    a.sack(0, (first, 6))
+    assert a.shutdown_acks(4)
+    assert a.queue.flight_size == PMDCS, "5 and 6 are acknowledged still"
+    a.sack(4, (7, 7))
+    assert a.queue.flight_size == 2 * PMDCS
+    assert a.sack(7)
+    assert a.queue.is_empty
+
+
 def test_a_shutdown_that_acknowledges_lets_new_data_out() -> None:
     # in SHUTDOWN-RECEIVED the peer acknowledges by SHUTDOWN chunks alone (§9.2)
     a = Sender(peer_rwnd=8 * FULL)
