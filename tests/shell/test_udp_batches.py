@@ -9,21 +9,23 @@ import trio
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from tests.support.udp_sockets import (
+    connected_pair,
     datagrams,
     needs_ipv6,
     receive_all,
     receives_nothing,
     scripted_pair,
-    udp_pair,
 )
 from trio_sctp import _udp_calls
-from trio_sctp._udp_calls import LONE_TURNS
+from trio_sctp._udp_calls import BATCH_CALLS, LONE_TURNS
 from trio_sctp._udp_socket import ConnectedUDPSocket, UDPSocket
+
+offloads = pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
 
 SIZES = [1200] * 5 + [300, 1200, 40, 41, 41, 0, 1200, 1200, 0, 9000, 9000, 1, 1, 1]
 
 
-@pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
+@offloads
 @pytest.mark.parametrize(
     "host,client_host",
     [
@@ -56,70 +58,48 @@ async def test_batches_arrive_whole_and_in_order_and_can_be_echoed(
             assert client.statistics.datagrams_sent == len(SIZES)
 
 
-async def test_a_full_receive_batch_leaves_the_rest_for_the_next() -> None:
-    left, right = udp_pair()
-    async with (
-        ConnectedUDPSocket(left, offload=False) as sender,
-        ConnectedUDPSocket(right, offload=False) as receiver,
-    ):
-        sent = datagrams([10] * 100)
+@offloads
+@pytest.mark.parametrize(
+    "before, sizes, batches",
+    [
+        pytest.param([], [10] * 100, [BATCH_CALLS, 100 - BATCH_CALLS], id="full"),
+        # No system call looks behind what seems to be lone; what is there all the same is late by a
+        # batch, and not lost.
+        pytest.param([5], [100] * (LONE_TURNS + 5), [1] * LONE_TURNS + [5], id="lone"),
+        pytest.param([1500], [1500, 1499, 1498], [1, 1, 1], id="short enough to be lone"),
+        pytest.param([1501], [1500, 1499, 1498], [3], id="too long to be lone"),
+        pytest.param([5, 6], [1500, 1499, 1498], [3], id="not lone, in company"),
+        pytest.param([30_000], [30_000] * 5, [4, 1], id="large: never lone, four at a time"),
+    ],
+)
+async def test_where_a_batch_ends(
+    before: list[int], sizes: list[int], batches: list[int], offload: bool
+) -> None:
+    async with connected_pair(sender_offload=False, receiver_offload=offload) as (sender, receiver):
+        if before:
+            await sender.send_batch(datagrams(before))
+            assert await receiver.receive_batch() == datagrams(before)
+        sent = datagrams(sizes)
         await sender.send_batch(sent)
-        first = await receiver.receive_batch()
-        assert first == sent[: _udp_calls.BATCH_CALLS]
-        assert await receiver.receive_batch() == sent[len(first) :]
+        for count in batches:
+            assert await receiver.receive_batch() == sent[:count]
+            del sent[:count]
+        assert not sent
 
 
-@pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
+@offloads
 async def test_a_receive_batch_is_bounded_in_bytes(
     offload: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_udp_calls, "BATCH_BYTES", 2000)
-    left, right = udp_pair()
-    async with (
-        ConnectedUDPSocket(left, offload=False) as sender,
-        ConnectedUDPSocket(right, offload=offload) as receiver,
-    ):
+    async with connected_pair(sender_offload=False, receiver_offload=offload) as (sender, receiver):
         sent = datagrams([1200, 1100, 1000])
         await sender.send_batch(sent)
         assert await receiver.receive_batch() == sent[:2]
         assert await receiver.receive_batch() == sent[2:]
 
 
-@pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
-async def test_after_a_lone_datagram_few_are_taken_for_lone(offload: bool) -> None:
-    """No system call looks behind them; what comes all the same is late by a batch, and not lost."""
-    left, right = udp_pair()
-    async with (
-        ConnectedUDPSocket(left, offload=False) as sender,
-        ConnectedUDPSocket(right, offload=offload) as receiver,
-    ):
-        await sender.send_batch([b"alone"])
-        assert await receiver.receive_batch() == [b"alone"]
-        sent = datagrams([100] * (LONE_TURNS + 5))
-        await sender.send_batch(sent)
-        for datagram in sent[:LONE_TURNS]:
-            assert await receiver.receive_batch() == [datagram]
-        assert await receiver.receive_batch() == sent[LONE_TURNS:]
-
-
-@pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
-@pytest.mark.parametrize("first, lone", [([1500], True), ([1501], False), ([5, 6], False)])
-async def test_a_datagram_was_lone_if_it_is_short_and_had_no_company(
-    offload: bool, first: list[int], lone: bool
-) -> None:
-    left, right = udp_pair()
-    async with (
-        ConnectedUDPSocket(left, offload=False) as sender,
-        ConnectedUDPSocket(right, offload=offload) as receiver,
-    ):
-        await sender.send_batch(datagrams(first))
-        assert await receiver.receive_batch() == datagrams(first)
-        sent = datagrams([1500, 1499, 1498])
-        await sender.send_batch(sent)
-        assert await receiver.receive_batch() == (sent[:1] if lone else sent)
-
-
-@pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
+@offloads
 async def test_what_is_ignored_and_what_fails_does_not_end_a_batch(offload: bool) -> None:
     receiver, script, sender = scripted_pair(offload=offload)
     async with receiver, sender:
@@ -131,22 +111,7 @@ async def test_what_is_ignored_and_what_fails_does_not_end_a_batch(offload: bool
         assert await receiver.receive_batch() == [b"3", b"4"]
 
 
-@pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
-async def test_large_datagrams_are_never_lone_and_four_to_a_batch(offload: bool) -> None:
-    left, right = udp_pair()
-    async with (
-        ConnectedUDPSocket(left, offload=False) as sender,
-        ConnectedUDPSocket(right, offload=offload) as receiver,
-    ):
-        first, *sent = datagrams([30_000] * 6)
-        await sender.send_batch([first])
-        assert await receiver.receive_batch() == [first]
-        await sender.send_batch(sent)
-        assert await receiver.receive_batch() == sent[:4]
-        assert await receiver.receive_batch() == sent[4:]
-
-
-@pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
+@offloads
 async def test_each_sender_appears_once_with_its_datagrams_in_order(offload: bool) -> None:
     async with await UDPSocket.bind(host="127.0.0.1", offload=offload) as server:
         port = server.local_address[1]
@@ -166,8 +131,7 @@ async def test_each_sender_appears_once_with_its_datagrams_in_order(offload: boo
 
 
 async def test_single_receives_and_batches_mix() -> None:
-    left, right = udp_pair()
-    async with ConnectedUDPSocket(left) as sender, ConnectedUDPSocket(right) as receiver:
+    async with connected_pair() as (sender, receiver):
         await sender.send_batch([b"1", b"2", b"3", b"4"])
         assert await receiver.receive() == b"1"
         assert await receiver.receive() == b"2"
@@ -188,26 +152,21 @@ async def test_empty_datagrams_disturb_nobody() -> None:
             await client.send(b"something")  # lets receive_batch return
 
 
-async def test_a_sender_with_port_0_is_ignored() -> None:
-    for offload in (True, False):
-        receiver, script, sender = scripted_pair(offload=offload)
-        async with receiver, sender:
-            script.source = ("192.0.2.1", 0)
-            await sender.send(b"cannot be answered")
-            await receives_nothing(receiver)
-            script.source = ("192.0.2.1", 1)
-            await sender.send(b"can")
-            assert await receiver.receive_batch() == [b"can"]
-            assert receiver.statistics.datagrams_ignored == 1
+@offloads
+async def test_a_sender_with_port_0_is_ignored(offload: bool) -> None:
+    receiver, script, sender = scripted_pair(offload=offload)
+    async with receiver, sender:
+        script.source = ("192.0.2.1", 0)
+        await sender.send(b"cannot be answered")
+        await receives_nothing(receiver)
+        script.source = ("192.0.2.1", 1)
+        await sender.send(b"can")
+        assert await receiver.receive_batch() == [b"can"]
+        assert receiver.statistics.datagrams_ignored == 1
 
 
 async def test_two_tasks_may_not_receive_at_once() -> None:
-    left, right = udp_pair()
-    async with (
-        ConnectedUDPSocket(left) as receiver,
-        ConnectedUDPSocket(right) as sender,
-        trio.open_nursery() as nursery,
-    ):
+    async with connected_pair() as (sender, receiver), trio.open_nursery() as nursery:
         nursery.start_soon(receiver.receive)
         await wait_all_tasks_blocked()
         with pytest.raises(trio.BusyResourceError):
@@ -241,8 +200,7 @@ async def test_every_method_is_a_checkpoint() -> None:
 
 
 async def test_the_longest_datagram_arrives() -> None:
-    left, right = udp_pair()
-    async with ConnectedUDPSocket(left) as sender, ConnectedUDPSocket(right) as receiver:
+    async with connected_pair() as (sender, receiver):
         longest = bytes(sender.max_datagram_size)
         await sender.send_batch([longest, longest])
         assert await receive_all(receiver, 2) == [longest, longest]

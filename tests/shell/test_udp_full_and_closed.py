@@ -8,6 +8,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.support.udp_sockets import (
     clogging_pair,
+    connected_pair,
     datagrams,
     receive_all,
     scripted_pair,
@@ -89,8 +90,7 @@ async def test_close_wakes_blocked_senders() -> None:
 
 
 async def test_a_cancelled_call_has_no_effect() -> None:
-    left, right = udp_pair()
-    async with ConnectedUDPSocket(left) as sender, ConnectedUDPSocket(right) as receiver:
+    async with connected_pair() as (sender, receiver):
         with trio.CancelScope() as scope:
             scope.cancel()
             await sender.send_batch([b"never sent"])

@@ -16,6 +16,7 @@ from trio_sctp._udp_socket import ConnectedUDPSocket
 __all__ = [
     "ScriptedSocket",
     "clogging_pair",
+    "connected_pair",
     "datagrams",
     "needs_ipv6",
     "receive_all",
@@ -101,6 +102,19 @@ def udp_pair() -> tuple[stdlib_socket.socket, stdlib_socket.socket]:
     left.connect(right.getsockname())
     right.connect(left.getsockname())
     return left, right
+
+
+@asynccontextmanager
+async def connected_pair(
+    *, sender_offload: bool = True, receiver_offload: bool = True
+) -> AsyncIterator[tuple[ConnectedUDPSocket, ConnectedUDPSocket]]:
+    """Two sockets that are connected with each other."""
+    left, right = udp_pair()
+    async with (
+        ConnectedUDPSocket(left, offload=sender_offload) as sender,
+        ConnectedUDPSocket(right, offload=receiver_offload) as receiver,
+    ):
+        yield sender, receiver
 
 
 @asynccontextmanager

@@ -137,6 +137,17 @@ def seen(receiver: DataReceiver) -> tuple[object, ...]:
     )
 
 
+def ends(interleaving: bool, tsn: int = TSN, **config: Any) -> tuple[Sender, Doubles]:
+    """A peer, and those who receive what it sends."""
+    doubles = Doubles(tsn, interleaving=interleaving, **config)
+    return Sender(tsn, interleaving=interleaving), doubles
+
+
+def messages_of(chunks: int, parts: int, sender: Sender, **how: Any) -> list[Any]:
+    """So many chunks, of messages in so many parts each."""
+    return [chunk for _ in range(chunks // parts) for chunk in message_of(parts, sender, **how)]
+
+
 def message_of(parts: int, sender: Sender, size: int = 100, **how: Any) -> list[Any]:
     """The chunks of a message in equal parts."""
     payload = b"".join(bytes([part & 0xFF]) * size for part in range(parts))
@@ -149,10 +160,7 @@ def message_of(parts: int, sender: Sender, size: int = 100, **how: Any) -> list[
 def test_of_a_long_message_the_ends_are_read_and_the_next_to_the_first_looked_at(
     interleaving: bool, unordered: bool, tsn: int
 ) -> None:
-    sender, doubles = (
-        Sender(tsn, interleaving=interleaving),
-        Doubles(tsn, interleaving=interleaving),
-    )
+    sender, doubles = ends(interleaving, tsn)
     sender.message(stream_id=3)  # the streams are at different numbers
     sender.tsn = tsn
     chunks = message_of(12, sender, stream_id=7, unordered=unordered)
@@ -165,7 +173,7 @@ def test_of_a_long_message_the_ends_are_read_and_the_next_to_the_first_looked_at
 @both
 def test_behind_a_gap_it_is_the_same(interleaving: bool) -> None:
     """Only that the first one behind it, in DATA, has nothing to carry on."""
-    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
+    sender, doubles = ends(interleaving)
     chunks = message_of(20, sender)
     packets = packets_of(*chunks)
     doubles.receive(packets[:3])
@@ -187,10 +195,7 @@ def test_behind_a_gap_it_is_the_same(interleaving: bool) -> None:
 def test_of_messages_in_a_row_the_first_is_looked_at(
     interleaving: bool, tsn: int, size: int
 ) -> None:
-    sender, doubles = (
-        Sender(tsn, interleaving=interleaving),
-        Doubles(tsn, interleaving=interleaving),
-    )
+    sender, doubles = ends(interleaving, tsn)
     chunks = [chunk for n in range(9) for chunk in sender.message(bytes([n]) * size, stream_id=2)]
     doubles.receive(packets_of(*chunks[:1]))
     doubles.receive(packets_of(*chunks[1:]))
@@ -203,7 +208,7 @@ def test_of_messages_in_a_row_the_first_is_looked_at(
 
 @both
 def test_unordered_messages_are_looked_at_one_by_one(interleaving: bool) -> None:
-    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
+    sender, doubles = ends(interleaving)
     chunks = [c for n in range(5) for c in sender.message(bytes([n]) * 9, unordered=True)]
     doubles.receive(packets_of(*chunks))
     assert doubles.looks == (0, 5)
@@ -215,7 +220,7 @@ def test_unordered_messages_are_looked_at_one_by_one(interleaving: bool) -> None
 def test_packets_without_checksums_are_not_looked_at_either(interleaving: bool, parts: int) -> None:
     """RFC 9653; where that is not agreed nobody asks for them."""
     sender = Sender(interleaving=interleaving)
-    chunks = [c for _ in range(8 // parts) for c in message_of(parts, sender)]
+    chunks = messages_of(8, parts, sender)
     packets = [packet[:8] + bytes(4) + packet[12:] for packet in packets_of(*chunks)]
     for agreed in (True, False):
         doubles = Doubles(interleaving=interleaving, zero_checksum=agreed)
@@ -226,11 +231,8 @@ def test_packets_without_checksums_are_not_looked_at_either(interleaving: bool, 
 @both
 @pytest.mark.parametrize("parts", [1, 8])
 def test_6_2_two_packets_are_acknowledged_at_once(interleaving: bool, parts: int) -> None:
-    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
-    whole = [chunk for _ in range(8) for chunk in sender.message(bytes(100))]
-    packets = packets_of(
-        *(whole if parts == 1 else message_of(8, Sender(interleaving=interleaving)))
-    )
+    sender, doubles = ends(interleaving)
+    packets = packets_of(*messages_of(8, parts, sender))
     doubles.receive(packets[:1])  # §5.1: the first DATA is acknowledged at once
     doubles.acknowledge()
     doubles.receive(packets[1:2])
@@ -246,8 +248,8 @@ def test_6_2_two_packets_are_acknowledged_at_once(interleaving: bool, parts: int
 @pytest.mark.parametrize("parts", [1, 8])
 def test_a_packet_that_asks_for_it_is_acknowledged_at_once(interleaving: bool, parts: int) -> None:
     """RFC 9260 §3.3.1: by the I bit."""
-    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
-    chunks = [c for _ in range(8 // parts) for c in message_of(parts, sender)]
+    sender, doubles = ends(interleaving)
+    chunks = messages_of(8, parts, sender)
     doubles.receive(packets_of(*chunks[:2]))
     doubles.acknowledge()
     chunks[2].immediate = True
@@ -260,7 +262,7 @@ def test_a_packet_that_asks_for_it_is_acknowledged_at_once(interleaving: bool, p
 def test_6_2_a_chunk_without_data_ends_the_association(
     interleaving: bool, flags: dict[str, bool]
 ) -> None:
-    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
+    sender, doubles = ends(interleaving)
     first, _ = message_of(2, sender, stream_id=1)
     (empty,) = sender.message(b"")
     empty.tsn = TSN + 1
@@ -277,7 +279,7 @@ def test_no_more_is_taken_than_the_window_holds(
     interleaving: bool, parts: int, lost: tuple[int, ...]
 ) -> None:
     sender = Sender(interleaving=interleaving)
-    chunks = [c for _ in range(60 // parts) for c in message_of(parts, sender)]
+    chunks = messages_of(60, parts, sender)
     packets = packets_of(*(c for at, c in enumerate(chunks) if at not in lost))
     for count in range(17, 30):
         unbound = Doubles(interleaving=interleaving)
@@ -293,18 +295,17 @@ def test_no_more_is_taken_than_the_window_holds(
 @both
 def test_no_message_becomes_longer_than_allowed(interleaving: bool) -> None:
     for longest in range(600, 900, 10):
-        doubles = Doubles(interleaving=interleaving, max_message_size=longest)
-        doubles.receive(packets_of(*message_of(9, Sender(interleaving=interleaving))))
+        sender, doubles = ends(interleaving, max_message_size=longest)
+        doubles.receive(packets_of(*message_of(9, sender)))
         for size in (longest - 1, longest, longest + 1):
-            doubles = Doubles(interleaving=interleaving, max_message_size=longest)
-            sender = Sender(interleaving=interleaving)
+            sender, doubles = ends(interleaving, max_message_size=longest)
             doubles.receive(packets_of(*sender.message(bytes(size)), *sender.message(bytes(size))))
 
 
 @both
 @pytest.mark.parametrize("short_of", range(8))
 def test_nothing_is_taken_nonsensically_far_ahead(interleaving: bool, short_of: int) -> None:
-    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
+    sender, doubles = ends(interleaving)
     first, *others = message_of(12, sender)
     for at, chunk in enumerate(others):
         chunk.tsn = TSN + MAX_TSNS_AHEAD - short_of + at
@@ -320,11 +321,8 @@ def test_what_is_no_data_to_take_is_left_to_be_read(interleaving: bool) -> None:
     for parts in (1, 6):
         for at in range(12, 12 + header):
             for bit in range(8):
-                sender = Sender(interleaving=interleaving)
-                doubles = Doubles(interleaving=interleaving, inbound_streams=3)
-                chunks = [c for _ in range(6 // parts) for c in message_of(parts, sender)]
-                for chunk in chunks:
-                    chunk.stream_id = 2
+                sender, doubles = ends(interleaving, inbound_streams=3)
+                chunks = messages_of(6, parts, sender, stream_id=2)
                 packets = packets_of(*chunks)
                 changed = bytearray(packets[3])
                 changed[at] ^= 1 << bit
@@ -338,7 +336,7 @@ def test_what_is_no_data_to_take_is_left_to_be_read(interleaving: bool) -> None:
 @pytest.mark.parametrize("unordered", [False, True])
 def test_a_message_within_another_is_a_contradiction(interleaving: bool, unordered: bool) -> None:
     """Of DATA, whose fragments have TSNs in a row."""
-    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
+    sender, doubles = ends(interleaving)
     first, *_ = message_of(5, sender, stream_id=1)
     (other,) = sender.message(b"within", unordered=unordered)
     other.tsn = TSN + 1
@@ -349,7 +347,7 @@ def test_a_message_within_another_is_a_contradiction(interleaving: bool, unorder
 @both
 def test_a_message_lets_those_go_that_wait_for_it(interleaving: bool) -> None:
     """The peer has sent them in another order than it has numbered them."""
-    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
+    sender, doubles = ends(interleaving)
     messages = [chunk for n in range(4) for chunk in sender.message(bytes([n]))]
     messages = [messages[1], messages[0], messages[3], messages[2]]
     for at, chunk in enumerate(messages):
@@ -361,7 +359,7 @@ def test_a_message_lets_those_go_that_wait_for_it(interleaving: bool) -> None:
 @both
 def test_messages_that_may_have_new_numbers_are_held_back(interleaving: bool) -> None:
     """RFC 6525 §5.2.4: until it is known whether the peer counts anew."""
-    sender, doubles = Sender(interleaving=interleaving), Doubles(interleaving=interleaving)
+    sender, doubles = ends(interleaving)
     chunks = [chunk for _ in range(4) for chunk in sender.message(bytes(50))]
     doubles.receive(packets_of(*chunks[:2]))
     assert len(doubles.take()) == 2
@@ -384,8 +382,7 @@ def test_of_an_unordered_message_of_data_the_ssn_says_nothing() -> None:
 @both
 @pytest.mark.parametrize("streams", [2, 3])
 def test_6_5_a_stream_that_there_is_not_is_reported(interleaving: bool, streams: int) -> None:
-    sender = Sender(interleaving=interleaving)
-    doubles = Doubles(interleaving=interleaving, inbound_streams=streams)
+    sender, doubles = ends(interleaving, inbound_streams=streams)
     doubles.receive(packets_of(*(sender.message(b"x", stream_id=2)[0] for _ in range(3))))
     assert len(doubles.take()) == (3 if streams == 3 else 0)
     assert len(doubles.bulk.take_errors()) == (0 if streams == 3 else 1)
@@ -393,7 +390,7 @@ def test_6_5_a_stream_that_there_is_not_is_reported(interleaving: bool, streams:
 
 def test_a_message_ends_with_the_last_tsn_of_its_fragments_whichever_that_is() -> None:
     """RFC 8260 §2.2.3: FSNs say where they belong."""
-    sender, doubles = Sender(interleaving=True), Doubles(interleaving=True)
+    sender, doubles = ends(interleaving=True)
     first, *middle, last = message_of(9, sender)
     last.tsn = TSN + 1
     for at, chunk in enumerate(middle):
@@ -406,7 +403,7 @@ def test_a_message_ends_with_the_last_tsn_of_its_fragments_whichever_that_is() -
 
 def test_fragments_that_were_given_up_are_not_taken() -> None:
     """RFC 8260 §2.3.1."""
-    sender, doubles = Sender(interleaving=True), Doubles(interleaving=True)
+    sender, doubles = ends(interleaving=True)
     given_up, other = message_of(6, sender), message_of(6, sender)
     doubles.receive(packets_of(*given_up[:3]))
     for receiver in (doubles.bulk, doubles.chunkwise):
