@@ -50,6 +50,7 @@ from .events import (
     Message,
     OutgoingStreamsReset,
     StreamsChanged,
+    new_message,
 )
 
 if TYPE_CHECKING:
@@ -340,11 +341,12 @@ class DataChannels:
             self._closer.fail(channel, ChannelFailure.BAD_MESSAGE, f"PPID {ppid}", message, now)
             return None
         channel.messages_received += 1
+        told = new_message(ChannelMessage, (stream_id, data, size))
         if channel._ack_awaited:
             self._opener.accepted(channel)
-            self._events.append(ChannelMessage(stream_id, data, size))
+            self._events.append(told)
             return None
-        return ChannelMessage(stream_id, data, size)
+        return told
 
     def _receive_without_channel(self, message: Message, now: float) -> Message | None:
         ppid = message.ppid

@@ -33,7 +33,11 @@ __all__ = [
     "SendBufferDrained",
     "StreamDelivered",
     "StreamsChanged",
+    "new_message",
 ]
+
+new_message = tuple.__new__
+"""Makes a NamedTuple of its class and its fields, for half the price of calling the class."""
 
 
 class Message(NamedTuple):

@@ -15,7 +15,7 @@ from ..._wire.chunks import IData
 from ..._wire.data_encoding import I_DATA_HEADER_SIZE, I_DATA_LAYOUT, UNORDERED, WHOLE
 from ..._wire.packet import COMMON_HEADER_SIZE
 from ..._wire.serial import MASK32, unwrap32
-from ..events import Message
+from ..events import Message, new_message
 from .ordering import FRAGMENT_OVERHEAD, HELD_OVERHEAD, MessageOrdering
 from .reassembly_queue import NO_BEGINNING, TOO_LONG
 
@@ -31,7 +31,6 @@ _MOST_FSNS_AHEAD: Final = (1 << 31) - 1
 _PAYLOAD: Final = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
 
 _unpack_i_data = I_DATA_LAYOUT.unpack_from
-_new_message = tuple.__new__  # half the price of calling the NamedTuple
 
 REPEATED: Final = "a fragment of an interleaved message came twice"
 BEYOND_END: Final = "an interleaved message goes on behind its end"
@@ -167,9 +166,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
         stream_id, mid, unordered = chunk.stream_id, chunk.mid, chunk.unordered
         self.charge += HELD_OVERHEAD + size
         wire = chunk.tsn
-        message = _new_message(
-            Message, (stream_id, chunk.ppid, payload, unordered, mid, wire, wire)
-        )
+        message = new_message(Message, (stream_id, chunk.ppid, payload, unordered, mid, wire, wire))
         if not self._waiting and not self._holding:
             expected = self._expected.get(stream_id, 0)
             if unordered or mid == expected & MASK32:
@@ -266,7 +263,7 @@ class InterleavedReassemblyQueue(MessageOrdering):
         self.charge += HELD_OVERHEAD + size
         begin = offset + I_DATA_HEADER_SIZE
         fields = stream_id, ppid, packet[begin : begin + size], unordered, mid, tsn, tsn
-        self.ready.append(_new_message(Message, fields))
+        self.ready.append(new_message(Message, fields))
         return True
 
     def head_charge(self, cumulative_tsn_ack: int) -> int:

@@ -22,7 +22,7 @@ from heapq import heappop, heappush
 from typing import Any, ClassVar, Final
 
 from ..._wire.serial import MASK32
-from ..events import Message
+from ..events import Message, new_message
 
 __all__ = [
     "FRAGMENT_OVERHEAD",
@@ -41,7 +41,6 @@ WAITING_OVERHEAD: Final = 192
 FRAGMENT_OVERHEAD: Final = 64
 """Charged for a fragment of a message that is being reassembled, besides its bytes."""
 
-_new_message = tuple.__new__  # half the price of calling the NamedTuple
 
 RELEASE_STEP: Final = 256
 """Messages that a packet lets go at most: twice as many as it can bring, so that what is left of them
@@ -148,7 +147,7 @@ class MessageOrdering(ABC):
             number = number + 1 & mask
             tsn = tsn + 1 & MASK32
             fields = stream_id, ppid, payload, False, number, tsn, tsn
-            ready.append(_new_message(Message, fields))
+            ready.append(new_message(Message, fields))
 
     @abstractmethod
     def head_charge(self, cumulative_tsn_ack: int) -> int:

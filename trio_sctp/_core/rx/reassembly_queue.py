@@ -18,7 +18,7 @@ from ..._wire.chunks import Data
 from ..._wire.data_encoding import DATA_HEADER_SIZE, DATA_LAYOUT, UNORDERED, WHOLE
 from ..._wire.packet import COMMON_HEADER_SIZE
 from ..._wire.serial import MASK16, MASK32
-from ..events import Message
+from ..events import Message, new_message
 from .data_tracker import DataTracker
 from .ordering import FRAGMENT_OVERHEAD, HELD_OVERHEAD, MessageOrdering
 
@@ -33,7 +33,6 @@ what a FORWARD TSN costs that gives them up."""
 _PAYLOAD: Final = COMMON_HEADER_SIZE + DATA_HEADER_SIZE
 
 _unpack_data = DATA_LAYOUT.unpack_from
-_new_message = tuple.__new__  # half the price of calling the NamedTuple
 
 TOO_LONG: Final = "a message is longer than we accept"
 BEGINS_WITHIN: Final = "a message begins within another"
@@ -142,7 +141,7 @@ class ReassemblyQueue(MessageOrdering):
                     self.charge += HELD_OVERHEAD + size
                     wire = chunk.tsn
                     fields = stream_id, chunk.ppid, payload, unordered, ssn, wire, wire
-                    self.ready.append(_new_message(Message, fields))
+                    self.ready.append(new_message(Message, fields))
                     return None
             return self._add_whole(chunk, tsn)
         run = self._by_last.get(tsn - 1)
@@ -247,7 +246,7 @@ class ReassemblyQueue(MessageOrdering):
         self.charge += HELD_OVERHEAD + size
         begin = offset + DATA_HEADER_SIZE
         fields = stream_id, ppid, packet[begin : begin + size], unordered, ssn, tsn, tsn
-        self.ready.append(_new_message(Message, fields))
+        self.ready.append(new_message(Message, fields))
         return True
 
     def head_charge(self, cumulative_tsn_ack: int) -> int:
