@@ -85,6 +85,7 @@ from ._webrtc.certificate import (
     Fingerprint as Fingerprint,
     PeerPolicy as PeerPolicy,
 )
+from ._webrtc.dtls_common import DtlsStatistics as DtlsStatistics
 from ._webrtc.ice_common import IceConfig as IceConfig
 from ._webrtc.sdp_lines import SdpError as SdpError
 

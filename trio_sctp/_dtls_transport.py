@@ -11,6 +11,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final, TypeAlias, final
 
 import trio
@@ -24,7 +25,13 @@ from ._mailbox import Mailbox
 from ._transport import DatagramTransport, as_datagram_transport
 from ._webrtc.certificate import Certificate, Fingerprint, PeerPolicy
 from ._webrtc.dtls import DtlsAssociation
-from ._webrtc.dtls_common import DtlsClosed, DtlsCloseReason, DtlsConfig, DtlsEstablished
+from ._webrtc.dtls_common import (
+    DtlsClosed,
+    DtlsCloseReason,
+    DtlsConfig,
+    DtlsEstablished,
+    DtlsStatistics,
+)
 from ._webrtc.dtls_record import MAX_PLAINTEXT
 
 __all__ = [
@@ -118,6 +125,10 @@ class DtlsTransport(DatagramTransport):
     def peer_fingerprint(self) -> Fingerprint | None:
         """The SHA-256 fingerprint of `peer_certificate`."""
         return None if self.peer_certificate is None else Fingerprint.of(self.peer_certificate)
+
+    def statistics(self) -> DtlsStatistics:
+        """A snapshot, also after the end."""
+        return replace(self._dtls.statistics)
 
     async def _handshake(self) -> None:
         """Wait until the peer has proven who it is.

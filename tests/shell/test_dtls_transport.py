@@ -21,7 +21,7 @@ from trio_sctp import (
 )
 from trio_sctp._dtls_transport import CertificateRejected, DtlsTransport, open_dtls
 from trio_sctp._webrtc.certificate import Certificate, PeerPolicy
-from trio_sctp._webrtc.dtls_common import DtlsConfig
+from trio_sctp._webrtc.dtls_common import DtlsConfig, DtlsStatistics
 from trio_sctp.testing import LinkEnd, memory_link
 
 QUICK = DtlsConfig(initial_rto=0.25, max_rto=2.0, handshake_timeout=20.0)
@@ -287,3 +287,25 @@ async def test_forged_datagrams_are_no_trouble(autojump_clock: MockClock) -> Non
     await ends[0].send_batch([b"\x15\xfe\xfd" + bytes(10), b"?" * 100, bytes(5), b"\x17" * 40])
     await client.send(b"still here")
     assert await server.receive() == b"still here"
+
+
+async def test_what_was_forged_or_repeated_on_the_way_is_counted(autojump_clock: MockClock) -> None:
+    ends = memory_link()
+    client, server = await connect(ends)
+    assert client.statistics() == server.statistics() == DtlsStatistics()
+    await client.send(b"once")
+    (record,) = await ends[1].receive_batch()
+    await ends[0].send_batch([record[:-1] + bytes([record[-1] ^ 1]), record, record])
+    assert await server.receive_batch() == [b"once"]
+    before = server.statistics()
+    assert (before.records_dropped, before.records_forged) == (2, 1)
+    await ends[0].send_batch([record])
+    await client.send(b"more")
+    assert await server.receive_batch() == [b"more"]
+    assert before.records_dropped == 2, "it is a snapshot"
+    assert server.statistics().records_dropped == 3
+
+
+async def test_flights_that_were_sent_again_are_counted(autojump_clock: MockClock) -> None:
+    client, _ = await connect(memory_link(delay=QUICK.initial_rto))
+    assert client.statistics().flights_retransmitted >= 1

@@ -250,11 +250,11 @@ def test_candidates_that_cannot_be_checked_are_ignored() -> None:
         "candidate:3 1 udp 2122260222 192.0.2.3 0 typ host",
     ):
         agent_of(a).add_remote_candidate(Candidate.parse(text), now=0.0)
-    assert agent_of(a).remote_candidates.ignored == 4
+    assert list(agent_of(a).remote_candidates) == []
     for port in range(1, 300):
         candidate = Candidate.make("host", ("198.51.100.30", port), base=Z)
         agent_of(a).add_remote_candidate(candidate, now=0.0)
-    assert agent_of(a).remote_candidates.ignored > 4
+    assert len(list(agent_of(a).remote_candidates)) == 100
     assert len(agent_of(a).checklist.pairs) <= 100
     for host in ("224.0.0.1", "0.0.0.0"):
         before = len(agent_of(a).checklist.pairs)
@@ -488,10 +488,11 @@ def test_wrong_password_never_connects() -> None:
         address = next(address for address, n in network.where.items() if n is peer)
         agent_of(node).add_remote_candidate(Candidate.make("host", address, base=address), now=0.0)
     network.run_until_settled()
-    for node in (a, z):
+    for node, address in ((a, A), (z, Z)):
         assert node.events[-1] == IceFailed(IceFailureReason.NO_PAIR)
         assert not agent_of(node).verified
-        assert agent_of(node).checks_refused == 18
+        sent = [StunMessage.decode(data) for s, _, data in network.carried if s == address]
+        assert [m.error_code for m in sent if m.error_code is not None] == [401] * 18
 
 
 def forged_responses(request: StunMessage, source: Address) -> list[bytes]:

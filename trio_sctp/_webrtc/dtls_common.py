@@ -71,11 +71,13 @@ DtlsEvent: TypeAlias = DtlsEstablished | DtlsClosed
 
 @dataclass(slots=True)
 class DtlsStatistics:
-    """Counters."""
+    """What happened so far, of what anybody on the way can send in particular."""
 
     records_dropped: int = 0
     """Forged, repeated, too old or out of place."""
     records_forged: int = 0
     """Those among them whose MAC was wrong."""
     plaintext_alerts: int = 0
+    """Alerts that nobody vouches for."""
     flights_retransmitted: int = 0
+    """Parts of the handshake that were sent again."""

@@ -52,7 +52,6 @@ class IceLiteAgent:
         self._events: deque[IceEvent] = deque()
         self._datagrams: list[tuple[bytes, Address]] = []
         self._failed = False
-        self.checks_refused = 0
 
     @property
     def selected(self) -> Address | None:
@@ -93,7 +92,6 @@ class IceLiteAgent:
             return result.authentic
         result = answer_check(message, source, self.credentials)
         if not result.authentic:
-            self.checks_refused += 1
             self._reply(result.response, source)
             return False
         if message.ice_controlled is not None and message.ice_controlling is None:

@@ -16,12 +16,10 @@ _MAX_CANDIDATES: Final = 100
 class RemoteCandidates:
     """The peer's candidates by address: told ones, and those that its checks have come from."""
 
-    __slots__ = ("_by_address", "ignored")
+    __slots__ = ("_by_address",)
 
     def __init__(self) -> None:
         self._by_address: dict[Address, Candidate] = {}
-        self.ignored = 0
-        """Those that cannot be checked: names, TCP, too many."""
 
     def __iter__(self) -> Iterator[Candidate]:
         return iter(list(self._by_address.values()))
@@ -30,11 +28,10 @@ class RemoteCandidates:
         return self._by_address[address]
 
     def tell(self, candidate: Candidate) -> bool:
-        """One that the peer has told; whether it is to be paired."""
+        """One that the peer has told; whether it is to be paired: no names, no TCP, and not too many."""
         known = self._by_address.get(candidate.address)
         full = len(self._by_address) >= _MAX_CANDIDATES
         if not candidate.checkable or (known is None and full):
-            self.ignored += 1
             return False
         if known is not None and known.kind != "prflx":
             return False

@@ -27,7 +27,6 @@ def receive_request(session: IceSession, message: StunMessage, path: Path, now: 
         return result.authentic
     result = answer_check(message, path[1], session.credentials)
     if not result.authentic:
-        session.checks_refused += 1
         session.send(result.response, path)
         return False
     controlling = session.role.after_request(message)

@@ -73,7 +73,6 @@ class IceSession:
         self.failed = False
         self.events: deque[IceEvent] = deque()
         self.datagrams: list[IceDatagram] = []
-        self.checks_refused = 0
 
     @property
     def controlling(self) -> bool:
