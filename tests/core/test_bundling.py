@@ -57,6 +57,34 @@ def test_packets_fit_the_path_mtu_and_fill_it(path_mtu: int) -> None:
     assert path_mtu - 3 <= largest <= path_mtu
 
 
+def pair_with_a_part_in_flight(stream_id: int, interleaving: bool) -> tuple[Pair, list[Packet]]:
+    """A window ends within a message; the rest of it and what waits behind it are as long as it is."""
+    sizes = [3900, 1100]
+    for _ in range(2):
+        pair = established_pair(interleaving=interleaving, stream_scheduler="fcfs")
+        for value, size in enumerate(sizes):
+            pair.send(bytes([value]) * size, stream_id * (value == 2))
+        packets = pair.a.pull(pair.now)
+        sizes.append(1100 - pair.a.association.total_unsent_bytes)
+    assert 0 < sizes[2] < 1100
+    return pair, packets
+
+
+@pytest.mark.parametrize("interleaving", [False, True])
+@pytest.mark.parametrize("stream_id", [0, 1])
+def test_the_rest_of_a_message_and_the_next_are_not_taken_for_one(
+    stream_id: int, interleaving: bool
+) -> None:
+    pair, packets = pair_with_a_part_in_flight(stream_id, interleaving)
+    assert len(packets) == 4, "cwnd, which only a message that is short may exceed"
+    pair.z.give([packet.raw for packet in packets], pair.now)  # one SACK for all
+    pair.run_for(10)
+    payloads = {payload[0]: len(payload) for payload in pair.z.payloads}
+    assert len(payloads) == 3
+    assert sum(payloads.values()) == 3900 + 1100 + payloads[2]
+    assert pair.a.association.undelivered_messages == 0
+
+
 def test_control_chunks_come_before_data() -> None:
     """§6.10: SACK, HEARTBEAT ACK and ERROR first."""
     pair = established_pair()

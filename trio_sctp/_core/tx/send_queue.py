@@ -107,7 +107,7 @@ class SendQueue:
     @staticmethod
     def is_single(message: OutgoingMessage) -> bool:
         """Nothing was sent of the message, and nothing else waits on its stream."""
-        return message.stream.unsent_bytes == len(message.payload)
+        return not message.offset and message.stream.unsent_bytes == len(message.payload)
 
     def take(self, message: OutgoingMessage, size: int) -> tuple[int, bytes]:
         """The next ``size`` bytes of what `next_message` gave, behind the chunk flags B, E and U.

@@ -231,6 +231,7 @@ class Transmission:
             or length > room
             or length >= congestion.cwnd
             or size > self.peer_rwnd - self._pmdcs
+            or message.offset  # begun: its rest and others are together as long as all of it
         ):
             return b""
         queue.start_packet()
