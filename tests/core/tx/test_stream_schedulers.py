@@ -272,6 +272,22 @@ def test_a_larger_message_lets_others_have_a_portion(name: str) -> None:
     assert turns == pytest.approx([PORTION / FRAGMENT] * 4, abs=1)
 
 
+@pytest.mark.parametrize("name", ["fc", "wfq"])
+def test_a_portion_ends_with_the_fragment_that_reaches_its_end(name: str) -> None:
+    queue = filled(name, interleaving=True, s1=[2 * PORTION], s2=[2 * PORTION])
+    found = []
+    while (taken := take(queue, 1024)) is not None:
+        found.append(taken[0])
+    assert [len(list(group)) for _, group in groupby(found)] == [PORTION // 1024] * 4
+
+
+@pytest.mark.parametrize("name", ["fc", "wfq"])
+def test_the_end_of_a_message_counts_as_what_it_is_and_not_as_a_portion(name: str) -> None:
+    queue = filled(name, interleaving=True, s1=[2 * PORTION], s2=[PORTION + FRAGMENT])
+    found = order(queue)
+    assert [stream for stream, _ in groupby(found)] == [1, 2, 1], "it is through before that"
+
+
 def test_a_portion_goes_on_where_a_small_message_has_interrupted_it() -> None:
     queue = filled("wfq", interleaving=True, s1=[PORTION], s2=[PORTION], s3=[PORTION])
     assert order(queue, 20) == [1] * 20

@@ -363,6 +363,18 @@ def test_6_9_what_does_not_fit_a_packet_is_none(size: int, fits: bool) -> None:
     assert bool(lone(Sender(cwnd=20 * PMDCS), size)) is fits
 
 
+@pytest.mark.parametrize("left, alone", [(PMDCS, True), (PMDCS - 1, False)])
+def test_6_1_a_it_leaves_the_peer_room_for_a_packet(left: int, alone: bool) -> None:
+    """Otherwise it has to ask for a SACK, or to wait, which is for the long way."""
+    assert bool(lone(Sender(cwnd=20 * PMDCS, peer_rwnd=100 + left))) is alone
+
+
+@pytest.mark.parametrize("more, alone", [(4, True), (0, False)])
+def test_6_1_b_it_does_not_fill_cwnd(more: int, alone: bool) -> None:
+    """The chunk that does asks for a SACK at once."""
+    assert bool(lone(Sender(cwnd=FULL + 16 + more), FULL)) is alone
+
+
 # -- many packets at a time
 
 
