@@ -42,11 +42,11 @@ def sack_of(pair: Pair, ahead: int, *, a_rwnd: int = 1 << 20) -> c.Sack:
     return c.Sack((tcb.retransmission_queue.cumulative_tsn_ack + ahead) & MASK, a_rwnd)
 
 
-def message_from(pair: Pair, payload: bytes = b"an answer") -> c.Data:
+def message_from(pair: Pair, ssn: int = 1) -> c.Data:
     """The next message of Z."""
     tcb = pair.a.association.tcb
     assert tcb is not None
-    return c.Data((tcb.data_receiver.cumulative_tsn_ack + 1) & MASK, 0, 1, 51, payload)
+    return c.Data((tcb.data_receiver.cumulative_tsn_ack + 1) & MASK, 0, ssn, 51, b"an answer")
 
 
 def outstanding(end: End) -> int:
@@ -150,17 +150,22 @@ def test_no_more_packets_are_made_than_asked_for_with_a_sack_before_them(limit: 
     assert len(pair.a.association.packets_to_send(now=0.0, limit=limit)) == limit
 
 
-@pytest.mark.parametrize("size", [100, 5000])
+@pytest.mark.parametrize("sizes", [(100,), (5000,), (100, 100)])
 @pytest.mark.parametrize("acknowledges", [False, True])
-def test_8_3_a_path_that_data_went_along_is_not_idle(size: int, acknowledges: bool) -> None:
+def test_8_3_a_path_that_data_went_along_is_not_idle(
+    sizes: tuple[int, ...], acknowledges: bool
+) -> None:
     pair = after_a_message()
-    if acknowledges:
-        pair.a.receive(message_from(pair), now=0.0)
     tcb = pair.a.association.tcb
     assert tcb is not None
-    pair.send(bytes(size))
-    assert pair.a.pull(7.0)
-    assert tcb.heartbeat.path_used_at == 7.0
+    for number, size in enumerate(sizes, 1):
+        now = number / 10
+        if acknowledges:
+            pair.a.receive(message_from(pair, ssn=number), now=now)
+        pair.send(bytes(size))
+        names = [packet.names for packet in pair.a.pull(now)]
+        assert names[0] == ("SACK, DATA" if acknowledges else "DATA")
+        assert tcb.heartbeat.path_used_at == now
 
 
 def test_6_3_3_a_full_chunk_that_is_repeated_waits_for_no_sack_to_go_first() -> None:

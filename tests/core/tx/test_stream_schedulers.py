@@ -281,6 +281,16 @@ def test_a_portion_ends_with_the_fragment_that_reaches_its_end(name: str) -> Non
     assert [len(list(group)) for _, group in groupby(found)] == [PORTION // 1024] * 4
 
 
+@pytest.mark.parametrize("streams, fragments", [(1, 48), (2, 15), (3, 15)])
+@pytest.mark.parametrize("name", ["fc", "wfq"])
+def test_so_does_one_that_is_taken_at_once(name: str, streams: int, fragments: int) -> None:
+    sizes = {f"s{n}": [50 * 1024] for n in range(1, streams + 1)}
+    queue = filled(name, interleaving=True, **sizes)
+    assert take(queue, 1024) == (1, 1024)
+    assert [len(run) for _, run in queue.take_middles(1024, 100)] == [fragments]
+    check(queue)
+
+
 @pytest.mark.parametrize("name", ["fc", "wfq"])
 def test_the_end_of_a_message_counts_as_what_it_is_and_not_as_a_portion(name: str) -> None:
     queue = filled(name, interleaving=True, s1=[2 * PORTION], s2=[PORTION + FRAGMENT])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.tx_invariants import check_invariants
 from tests.support.tx_sender import FULL, PMDCS, Sender
 from trio_sctp._core.tx.resettable_streams import ResettableStreams
 from trio_sctp._wire.chunks import Data
@@ -387,6 +388,7 @@ def test_6_1_a_what_is_made_in_bulk_leaves_the_peers_window_as_all_else_does(siz
     sent = a.queue._data.flight_payload
     assert 18 * FULL < sent <= 20 * FULL + 600
     assert a.queue.peer_rwnd == 20 * FULL + 600 - sent
+    check_invariants(a.queue)
 
 
 @pytest.mark.parametrize("size", [FULL, 570, FULL + 300, 50 * FULL])
@@ -408,3 +410,55 @@ def test_what_is_held_back_is_not_made_in_bulk_either(size: int) -> None:
     a.queue.full_packets(a.room, 100, a.now)
     a.pull_chunks()
     assert a.send_queue.unsent_bytes == 10 * size
+
+
+def in_the_way(a: Sender, what: str) -> None:
+    if what == "something lost":  # §6.1 C
+        a.queue._data.mark(a.queue._data.chunks[a.queue._data.cumulative_tsn_ack + 1])
+    elif what == "one packet only":  # §7.2.3
+        a.queue._one_packet_only = True
+    elif what == "the end":  # §6.1: the last chunk asks for a SACK at once
+        a.queue.shutdown_pending = True
+    elif what == "short messages":
+        a.queue._spares_until = a.now + 1
+    elif what == "a window probe":  # §6.1 A
+        a.queue._window_probe.interval = 1.0
+    elif what == "FORWARD TSN":
+        a.queue._abandonment.forward_tsn.due = True
+    else:
+        assert what == "nothing"
+
+
+@pytest.mark.parametrize(
+    "what, made",
+    [
+        ("nothing", 9),
+        ("something lost", 0),
+        ("one packet only", 0),
+        ("the end", 0),
+        ("short messages", 0),
+        ("FORWARD TSN", 0),
+    ],
+)
+def test_nothing_is_made_in_bulk_where_each_packet_is_to_be_looked_at(what: str, made: int) -> None:
+    a = Sender(cwnd=10**6, max_burst=2**16)
+    a.send(50 * FULL)
+    assert a.queue.chunks_to_send(a.room, a.now)
+    in_the_way(a, what)
+    assert len(a.queue.full_packets(a.room, 9, a.now)) == made
+
+
+@pytest.mark.parametrize(
+    "what, alone",
+    [
+        ("nothing", True),
+        ("one packet only", False),
+        ("the end", False),
+        ("a window probe", False),
+        ("FORWARD TSN", False),
+    ],
+)
+def test_nor_does_a_message_go_the_short_way_then(what: str, alone: bool) -> None:
+    a = Sender(cwnd=20 * PMDCS)
+    in_the_way(a, what)
+    assert bool(lone(a)) is alone
