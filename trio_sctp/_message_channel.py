@@ -75,8 +75,9 @@ class MessageChannel(BufferedChannel[Message, Message]):
 
     def _look_at_total(self) -> None:
         if self._unsent() <= self._low_water:
-            self._association._pump.watches_total = False
             self._room_again()
+            # Who is woken may fill the queue again: then the others wait for the next time.
+            self._association._pump.watches_total = bool(self._room)
 
     def _let_go(self, messages: Iterable[Message]) -> None:
         """Nobody will read these: they no longer fill the receiver window."""

@@ -204,7 +204,7 @@ class Pump:
             self.left = packets[sent:]
             if self.left or len(packets) == limit:
                 self.ring()
-        if core.has_events:
+        if core.has_events or self.watches_total:
             self.dispatch(now)
         self.arm_timer()
 

@@ -83,6 +83,34 @@ async def test_a_slow_reader_slows_the_sender(autojump_clock: MockClock) -> None
         assert received == set(range(300))
 
 
+async def test_each_of_several_who_wait_for_room_gets_some(autojump_clock: MockClock) -> None:
+    """Although the first of them fills the queue again, and nobody comes to wait after them."""
+    async with open_association_pair(data_channels=False) as (client, server):
+        client.messages.set_water_marks(high=1000)
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                for number in range(6):
+                    nursery.start_soon(client.messages.send, Message(0, number, bytes(50_000)))
+                    await wait_all_tasks_blocked()
+                order = [(await server.messages.receive()).ppid for _ in range(6)]
+        assert order == list(range(6))
+
+
+async def test_room_that_an_acknowledgement_makes_is_told_of_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_association_pair(delay=1.0, data_channels=False) as (client, server):
+        client.messages.set_water_marks(high=1)
+        await client.messages.send(Message(0, 0, bytes(500_000)))
+        await server.messages.receive()
+        await client.messages.wait_delivered()
+        began = trio.current_time()
+        await client.messages.send(Message(0, 0, bytes(client.statistics().cwnd + 10_000)))
+        await client.messages.send(Message(0, 0, b"next"))
+        assert client.messages.buffered_amount <= len(b"next")
+        assert trio.current_time() - began == pytest.approx(2.0, abs=0.01)
+
+
 async def test_streams_can_be_reset(autojump_clock: MockClock) -> None:
     async with open_association_pair(data_channels=False, delay=0.01) as (client, server):
         await client.messages.send(Message(3, 0, b"before"))
