@@ -168,6 +168,17 @@ def test_8_3_a_path_that_data_went_along_is_not_idle(
         assert tcb.heartbeat.path_used_at == now
 
 
+def test_8_3_an_answer_without_data_leaves_a_path_idle() -> None:
+    """It measures no round trip: a HEARTBEAT goes when it would have."""
+    pair = after_a_message()
+    tcb = pair.a.association.tcb
+    assert tcb is not None
+    before = tcb.heartbeat.path_used_at
+    (packet,) = pair.a.receive(c.Heartbeat.from_info(b"x"), now=9.0)
+    assert packet.names == "HEARTBEAT ACK"
+    assert tcb.heartbeat.path_used_at == before
+
+
 def test_6_3_3_a_full_chunk_that_is_repeated_waits_for_no_sack_to_go_first() -> None:
     """It fills its packet: what is unacknowledged cannot ride along."""
     pair = after_a_message(loss_recovery="rfc9260")
