@@ -160,6 +160,7 @@ class Pump:
         if core.awaits_acknowledgement:
             if not core.waits_for_peer:
                 self.ring()
+            self.arm_timer()  # its lifetime may end before anything else is due
         else:
             self._send_at_once(now)
 
@@ -189,6 +190,7 @@ class Pump:
         """Send what is due as far as that goes without waiting; the rest is left to the sender."""
         if self.sending or self.rung or not self.can_send:
             self.ring()
+            self.arm_timer()  # the sender may be waiting for the transport for long
             return
         core = self._core
         limit = self.batch_limit()

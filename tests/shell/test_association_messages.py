@@ -85,7 +85,7 @@ async def test_a_slow_reader_slows_the_sender(autojump_clock: MockClock) -> None
 
 async def test_each_of_several_who_wait_for_room_gets_some(autojump_clock: MockClock) -> None:
     """Although the first of them fills the queue again, and nobody comes to wait after them."""
-    async with open_association_pair(data_channels=False) as (client, server):
+    async with open_association_pair(delay=1.0, data_channels=False) as (client, server):
         client.messages.set_water_marks(high=1000)
         with trio.fail_after(60):
             async with trio.open_nursery() as nursery:

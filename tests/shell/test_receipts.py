@@ -121,6 +121,21 @@ async def test_message_whose_lifetime_ends(plain: bool, autojump_clock: MockCloc
         both.mend()
 
 
+async def test_message_whose_lifetime_ends_while_it_waits_for_the_window(
+    plain: bool, autojump_clock: MockClock
+) -> None:
+    """Sooner than anything else is due."""
+    async with ends(plain) as both:
+        receipt = Receipt()
+        both.cut()
+        began = trio.current_time()
+        await both.send(bytes(50_000))
+        await both.send(b"late", receipt=receipt, lifetime=0.02)
+        assert await receipt.wait() is Outcome.ABANDONED_LIFETIME
+        assert trio.current_time() - began == pytest.approx(0.02, abs=0.005)
+        both.mend()
+
+
 async def test_messages_that_made_room(plain: bool, autojump_clock: MockClock) -> None:
     # RFC 7496 §3.2
     async with ends(plain) as both:
