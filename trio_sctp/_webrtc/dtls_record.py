@@ -293,9 +293,10 @@ class RecordProtection:
         slow way, which tells them apart.  One plaintext for each datagram before that.
         """
         packets: list[bytes] = []
-        if not self._explicit:
-            return packets
         nonce, window = self._fixed_nonce, self.window
+        # In a run of records that begins later the numbers of epoch 1 could end: none is of epoch 2.
+        if not self._explicit or window.highest >= LAST_FOR_PACKETS:
+            return packets
         decrypt, header, aad = self._aead.decrypt, _HEADER.unpack_from, _ADDITIONAL_DATA.pack
         expected = window.highest + _NEXT_OF_EPOCH_1
         for datagram in datagrams[index:] if index else datagrams:
@@ -306,7 +307,7 @@ class RecordProtection:
             if content_type != 23 or version != _DTLS_1_2 or length != size + 24:
                 break
             if number != expected:
-                if number >> _EPOCH_SHIFT != 1:
+                if not _FIRST_OF_EPOCH_1 <= number < _FIRST_OF_EPOCH_1 + LAST_FOR_PACKETS:
                     break
                 window.mark_up_to(expected - _FIRST_OF_EPOCH_1)
                 if not window.is_new(number - _FIRST_OF_EPOCH_1):
