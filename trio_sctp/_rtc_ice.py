@@ -37,6 +37,8 @@ class Ice(Protocol):
     @property
     def credentials(self) -> IceCredentials: ...
     @property
+    def ufrags(self) -> list[str]: ...
+    @property
     def local_candidates(self) -> list[Candidate]: ...
     @property
     def gathering_complete(self) -> bool: ...
@@ -81,6 +83,10 @@ class FullIce:
     @property
     def credentials(self) -> IceCredentials:
         return self._agent.credentials
+
+    @property
+    def ufrags(self) -> list[str]:
+        return self._agent.ufrags
 
     @property
     def local_candidates(self) -> list[Candidate]:
@@ -154,6 +160,10 @@ class LiteIce:
     @property
     def credentials(self) -> IceCredentials:
         return self._agent.credentials
+
+    @property
+    def ufrags(self) -> list[str]:
+        return self._agent.ufrags
 
     @property
     def send_path(self) -> Path | None:

@@ -24,7 +24,6 @@ _OWNED_FOR: Final = 15.0
 """Seconds since an address was last heard of for which nobody else can claim it."""
 _MAX_PATHS: Final = 64
 _MAX_TRANSACTIONS: Final = 256
-_MAX_UFRAGS: Final = 2
 
 
 class KnownBy:
@@ -36,7 +35,7 @@ class KnownBy:
         self.paths: dict[Path, float] = {}
         """And when each was last heard on; the one heard of least lately first."""
         self.transactions: deque[bytes] = deque()
-        self.ufrags: deque[str] = deque()
+        self.ufrags: list[str] = []
 
 
 class RtcRoutes:
@@ -62,13 +61,12 @@ class RtcRoutes:
                 del self.by_path[path]
 
     def note_credentials(self, peer: RtcPeer) -> None:
-        """Its first ones, or new ones: then the old are still good for checks that are under way."""
-        ufrag = peer._session.ice.credentials.ufrag
-        if ufrag not in peer._known_by.ufrags:
-            peer._known_by.ufrags.append(ufrag)
+        """Its first ones, or new ones: then those of the pair in use are still good."""
+        for ufrag in peer._known_by.ufrags:
+            self.by_ufrag.pop(ufrag, None)
+        peer._known_by.ufrags = peer._session.ice.ufrags
+        for ufrag in peer._known_by.ufrags:
             self.by_ufrag[ufrag] = peer
-            if len(peer._known_by.ufrags) > _MAX_UFRAGS:
-                self.by_ufrag.pop(peer._known_by.ufrags.popleft(), None)
 
     def note_requests(self, peer: RtcPeer, datagrams: Sequence[IceDatagram]) -> None:
         """Whose the responses will be."""

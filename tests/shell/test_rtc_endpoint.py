@@ -141,6 +141,21 @@ async def test_ice_begins_anew_and_the_association_goes_on(lite: bool) -> None:
                     await trio.sleep(0.01)
 
 
+@pytest.mark.parametrize("lite", [False, True])
+async def test_restarts_that_nobody_answers(lite: bool) -> None:
+    """The peer goes on to check with the names of the session that it knows: they stay known."""
+    async with two_endpoints(lite=lite) as (full, other), trio.open_nursery() as nursery:
+        offering, answering = await introduce(other, full)
+        nursery.start_soon(enter, answering, echo, [])
+        async with offering as association:
+            (first,) = other._routes.by_ufrag
+            for _ in range(3):
+                offer = offering.restart_ice()
+                assert set(other._routes.by_ufrag) == {first, offering._ice.credentials.ufrag}
+            offering.accept_answer(answering.renegotiate(offer))
+            await ask(association)
+
+
 async def test_renegotiating_without_change() -> None:
     async with two_endpoints(lite=True) as (full, other), trio.open_nursery() as nursery:
         offering, answering = await introduce(full, other)

@@ -439,6 +439,26 @@ def test_restart(moved: bool) -> None:
     assert not z.agent.failed
 
 
+def test_restarts_that_nobody_answers() -> None:
+    """The second one forgot what the peer's checks for consent are made of, and it gave us up."""
+    network = Network()
+    a, z = pair(network)
+    network.run_until_settled()
+    first = agent_of(a).credentials.ufrag
+    for seed in (91, 92, 93):
+        agent_of(a).restart(IceCredentials.generate(Random(seed)), now=network.now)
+        assert agent_of(a).ufrags == [agent_of(a).credentials.ufrag, first]
+        network.run(40.0)
+    assert agent_of(a).selected == (A, Z)
+    assert agent_of(z).selected == (Z, A)
+    agent_of(z).restart(IceCredentials.generate(Random(94)), now=network.now)
+    network.introduce(a, z)
+    network.run(100.0)
+    assert agent_of(a).selected == (A, Z)
+    assert agent_of(z).selected == (Z, A)
+    assert agent_of(a).ufrags == [agent_of(a).credentials.ufrag]
+
+
 def test_restart_before_a_pair_was_selected() -> None:
     """Nothing could be sent until the answer came, although a pair worked."""
     network = Network()

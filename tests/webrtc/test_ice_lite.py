@@ -254,6 +254,18 @@ def test_restart_goes_on_at_the_old_address_until_nominated() -> None:
     assert agent.next_event() == PairSelected(HERE, ELSEWHERE)
 
 
+def test_restarts_that_nobody_answers() -> None:
+    agent = make_agent()
+    agent.receive_datagram(check(MINE, nominate=True), PEER, now=1.0)
+    for seed in (2, 3, 4):
+        fresh = IceCredentials.generate(Random(seed))
+        agent.restart(fresh, now=5.0)
+        assert agent.ufrags == [fresh.ufrag, MINE.ufrag]
+        assert agent.receive_datagram(check(MINE), PEER, now=6.0)
+    assert agent.receive_datagram(check(fresh), PEER, now=7.0)
+    assert agent.ufrags == [fresh.ufrag]
+
+
 def test_many_addresses_of_a_peer_are_bounded() -> None:
     agent = make_agent()
     agent.receive_datagram(check(MINE, nominate=True), PEER, now=1.0)

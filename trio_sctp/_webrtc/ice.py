@@ -63,6 +63,12 @@ class IceAgent(IceSession):
         """Ours so far, best first: for a description that does not trickle."""
         return self.local.best_first()
 
+    @property
+    def ufrags(self) -> list[str]:
+        """What checks of the peer may name: until a restart is through, the old ones too."""
+        both = self.credentials, self.previous_credentials
+        return [credentials.ufrag for credentials in both if credentials is not None]
+
     # -- our candidates ------------------------------------------------------------------------
 
     def add_host(self, address: Address, *, now: float) -> None:
@@ -122,7 +128,8 @@ class IceAgent(IceSession):
         path, remote = self.send_path, self.remote
         if self.consent is None and path is not None and remote is not None:
             self.consent = self.consent_for(path, remote, now)
-        self.previous_credentials = self.credentials
+        if self.previous_credentials is None or remote is not None:
+            self.previous_credentials = self.credentials  # else the peer may never have had these
         self.credentials = credentials
         self.role.draw_again(self.rng)
         self.remote = None

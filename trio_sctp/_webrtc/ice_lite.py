@@ -70,6 +70,12 @@ class IceLiteAgent:
         return address in self._verified
 
     @property
+    def ufrags(self) -> list[str]:
+        """What checks of the peer may name: until a restart is through, the old ones too."""
+        both = self.credentials, self._previous
+        return [credentials.ufrag for credentials in both if credentials is not None]
+
+    @property
     def failed(self) -> bool:
         return self._failed
 
@@ -131,7 +137,8 @@ class IceLiteAgent:
         """New credentials for the same peer (RFC 8445 §9): the present address stays in use until
         another is nominated, and the old credentials are answered until the new ones come.
         """
-        self._previous = self.credentials
+        if self._previous is None:
+            self._previous = self.credentials  # else the peer may never have had these
         self.credentials = credentials
         selected = self._nominations.selected
         self._nominations = Nominations()
