@@ -202,6 +202,7 @@ class DtlsEndpoint:
         """Datagrams of a stranger, or of a known address where somebody may begin anew."""
         now = trio.current_time()
         replies: list[bytes] = []
+        for_share: list[bytes] = []  # in one batch: a mailbox holds only so many
         source = repr(address[:2]).encode()
         for datagram in datagrams:
             verdict = self._gate.examine(datagram, source, now=now)
@@ -211,12 +212,17 @@ class DtlsEndpoint:
                 self._statistics.cookies_sent += 1
                 replies.append(verdict.reply)
             elif hello is not None and (share is None or share.dtls.client_random != hello.random):
+                if share is not None and for_share:
+                    share.deliver(for_share)
+                    for_share = []
                 share = self._begin(address, hello, datagram, share)
             elif share is not None:
-                share.deliver([datagram])
+                for_share.append(datagram)
             else:
                 replies += self._farewells.answer(address, datagram, now=now)
                 self._statistics.datagrams_dropped += 1
+        if share is not None and for_share:
+            share.deliver(for_share)
         return [(address, replies)] if replies else []
 
     def _begin(

@@ -286,6 +286,23 @@ async def test_forged_hellos_and_alerts_from_a_peers_address() -> None:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("at", [0, 20, 40])
+async def test_forged_handshakes_do_not_tear_batches(at: int) -> None:
+    """Beside one, each datagram was a batch of its own, and more than sixteen found no room."""
+    forged = bytes.fromhex("16fefd" + 11 * "00")
+    async with trio.open_nursery() as nursery:
+        endpoint = await start(nursery)
+        async with connect(endpoint.port) as association, association.open_channel() as channel:
+            ((address, share),) = endpoint._shares.items()
+            batch = association._pump.transport._dtls.protect([bytes(12)] * 40, now=0.0)
+            batch.insert(at, forged)
+            assert endpoint._judge(address, batch, share) == []
+            assert share.dropped == 0
+            await channel.send("alive?")
+            assert await channel.receive() == "alive?"
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_key_log_only_where_the_user_asks_for_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
