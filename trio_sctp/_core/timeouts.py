@@ -31,10 +31,10 @@ def procedures_of(a: StateMachine) -> dict[Timer, Procedure]:
         procedures[a.initiator.t1_cookie] = on_t1_cookie
     if a.tcb is not None:
         queue = a.tcb.retransmission_queue
-        procedures[queue.recovery.timer] = _on_recovery_timer  # RFC 8985 §7.2: first
+        procedures[queue.sack_timer] = _on_rest_of_sack  # first: that is not late any more
+        procedures[queue.recovery.timer] = _on_recovery_timer  # RFC 8985 §7.2: before T3-rtx
         procedures[queue.t3_rtx] = _on_t3_rtx
         procedures[queue.pacer.timer] = _pull_again
-        procedures[queue.sack_timer] = _on_rest_of_sack
         procedures[a.tcb.data_receiver.sack_timer] = _on_sack_delay
         procedures[a.tcb.data_receiver.release_timer] = _on_release
         procedures[a.tcb.heartbeat.interval_timer] = on_interval

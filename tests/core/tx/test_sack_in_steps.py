@@ -129,6 +129,20 @@ def test_a_later_sack_takes_the_place_of_the_rest_and_an_earlier_one_does_not() 
     assert queue.outstanding_count == 0
 
 
+@pytest.mark.parametrize("loss_recovery", ["rack", "rfc9260"])
+def test_no_timer_acts_on_what_the_rest_acknowledges(loss_recovery: str) -> None:
+    """A program that keeps the timers waiting: what has come meanwhile is not what they are for."""
+    pair, queue = sending_pair(loss_recovery=loss_recovery)
+    cwnd = queue.congestion.cwnd
+    sent = pair.a.receive(sack(queue, COUNT), now=pair.now)
+    while queue.outstanding_count:
+        pair.now += 5
+        pair.a.expire(pair.now)
+        sent += pair.a.pull(pair.now)
+    assert sent == []
+    assert queue.congestion.cwnd >= cwnd
+
+
 def test_a_shutdown_acknowledges_in_steps() -> None:
     pair, queue = sending_pair()
     shutdown = c.Shutdown(queue.cumulative_tsn_ack & MASK)
