@@ -197,12 +197,15 @@ class Pump:
         packets = core.packets_to_send(now=now, limit=limit)
         if packets:
             sent = 0
+            self.sending = True  # if the answer comes from within the call
             try:
                 if not core.split_oversized(packets)[1]:
                     sent = self.transport.send_batch_nowait(packets)
             except TRANSPORT_ERRORS as error:
                 self.fail_sending(error)
                 return
+            finally:
+                self.sending = False
             self.left = packets[sent:]
             if self.left or len(packets) == limit:
                 self.ring()

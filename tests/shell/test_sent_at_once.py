@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_sctp import DatagramTransport, TransportFailed, open_association
+from trio_sctp import Config, DatagramTransport, TransportFailed, open_association
 from trio_sctp.testing import memory_link, open_association_pair
 
 DELAY = 1.0
@@ -122,3 +122,65 @@ async def test_a_transport_that_fails_as_something_leaves_at_once_is_told_of(
                 await channel.receive()
             assert isinstance(caught.value.__cause__, trio.BrokenResourceError)
         nursery.cancel_scope.cancel()
+
+
+class Echoing(DatagramTransport):
+    """Hands packets to a reader who waits before its sending returns; takes two of several at once."""
+
+    def __init__(self) -> None:
+        self.peer = self
+        self._to_peer, self._arriving = trio.open_memory_channel[bytes](1000)
+        self._take: Callable[[list[bytes]], None] | None = None
+        self._waits = False
+
+    @property
+    def max_datagram_size(self) -> int:
+        return 65535
+
+    def deliver_to(self, take: Callable[[list[bytes]], None]) -> None:
+        self._take = take
+
+    def _deliver(self, datagram: bytes) -> None:
+        if self._waits and self._take is not None:
+            self._take([datagram])
+        else:
+            self._waits = False
+            self._to_peer.send_nowait(datagram)
+
+    def send_batch_nowait(self, datagrams: Sequence[bytes]) -> int:
+        for datagram in datagrams[:2]:
+            self.peer._deliver(datagram)
+        return min(len(datagrams), 2)
+
+    async def send_batch(self, datagrams: Sequence[bytes]) -> None:
+        for datagram in datagrams:
+            self.peer._deliver(datagram)
+            await trio.lowlevel.checkpoint()
+
+    async def receive_batch(self) -> list[bytes]:
+        return [await self.receive()]
+
+    async def receive(self) -> bytes:
+        self._waits = not self._arriving.statistics().current_buffer_used
+        return await self._arriving.receive()
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+async def test_what_is_left_is_not_lost_by_an_answer_from_within_the_call(
+    autojump_clock: MockClock,
+) -> None:
+    ends = Echoing(), Echoing()
+    ends[0].peer, ends[1].peer = ends[1], ends[0]
+    config = Config(sack_delay=0.0, path_mtu_discovery=False)
+    async with open_association_pair(link=ends, config=config) as (client, server):
+        near = client.open_channel("bulk")
+        far = await server.listen().accept()
+        for size in (5000, 20_000, 100_000):
+            await wait_all_tasks_blocked()
+            await near.send(bytes(size))
+            assert await far.receive() == bytes(size)
+            await near.wait_delivered()
+        assert client.statistics().retransmitted_chunks == 0
+        assert trio.current_time() == 0
