@@ -40,7 +40,10 @@ class ChannelCloser:
         A stream reset that overtakes the ABORT would look to the peer as if all had gone well.  Until
         then its messages stay in our window, so that it is not told to send more.
         """
-        if discard and not channel._over:
+        if channel._over:  # perhaps long ago, and the nursery with the association
+            self.let_go(channel._take_dropped())
+            return
+        if discard:
             now = trio.current_time()
             self._association._data_channels().halt(channel.id, now=now)
             self._association._touched(now)

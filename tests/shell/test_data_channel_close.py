@@ -418,3 +418,27 @@ async def test_blocks_that_fail_leave_nothing_behind(autojump_clock: MockClock) 
             await trio.sleep(10)
             sizes.append(sum(table_sizes(client).values()))
         assert sizes == sizes[:1] * 5
+
+
+@pytest.mark.parametrize("end", ["raises", "cancelled", "closed while cancelled"])
+async def test_a_channel_is_left_after_its_association(end: str, autojump_clock: MockClock) -> None:
+    async with open_association_pair() as (client, server):
+        near = client.open_channel()
+        await near.send("x")
+        far = await server.listen().accept()
+        client.abort()
+        await server.wait_closed()
+    if end == "raises":
+        with pytest.raises(KeyError):
+            async with far:
+                raise KeyError
+    else:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            if end == "cancelled":
+                async with far:
+                    await trio.sleep_forever()
+            await far.aclose()
+        assert scope.cancelled_caught
+    with pytest.raises(trio.ClosedResourceError):
+        far.receive_nowait()
