@@ -301,6 +301,7 @@ def test_authentic_alert_during_the_handshake_counts_at_once() -> None:
     forged = alert[:-1] + bytes((alert[-1] ^ 1,))
     a.receive_datagrams([forged], now=0.0)
     assert not a.closed
+    assert (a.statistics.records_dropped, a.statistics.records_forged) == (1, 1)
     a.receive_datagrams([alert], now=0.0)
     assert events(a) == [DtlsClosed(DtlsCloseReason.PEER_CLOSE, 0)]
 

@@ -361,6 +361,7 @@ class DtlsAssociation:
         plaintext = incoming.open(record)
         if plaintext is None or len(plaintext) != 2:
             self.statistics.records_dropped += 1
+            self.statistics.records_forged = incoming.forged
         else:
             self._receive_alert(plaintext, now)
 
