@@ -29,6 +29,8 @@ FULL_ENOUGH: Final = 9000
 MORE_TURNS: Final = 16
 """Scheduler turns after which full packets go out although more could go with them: messages of 16 KiB
 fill a batch of the largest packets in as many."""
+LONGEST_FILL: Final = 0.01
+"""Seconds after which anything goes out, of a program whose messages are small or its turns long."""
 PACKET_HEADERS: Final = COMMON_HEADER_SIZE + I_DATA_HEADER_SIZE
 """What is no data in a packet of one chunk, in bytes."""
 PARTING_TIME: Final = 1.0
@@ -117,17 +119,19 @@ class Driver:
     async def _let_a_batch_fill(self) -> None:
         """Bundle what a busy program sends: wait for a full packet as long as more keeps coming.
 
-        The wait is counted in turns of the scheduler and not in time: two turns without anything
-        new end it, and a program that sends now and then never waits at all.  A full packet waits
-        for more to go with it, too, for as many turns as messages of some KiB need to fill a batch.
+        The wait is counted in turns of the scheduler: two turns without anything new end it, and a
+        program that sends now and then never waits at all.  A full packet waits for more to go with
+        it, too, for as many turns as messages of some KiB need to fill a batch.  Acknowledgements
+        wait as well, so that it is never for long.
         """
-        core = self._core
+        core, current_time = self._core, self._pump.current_time
+        latest = current_time() + LONGEST_FILL
         packet, enough = min(core.path_mtu, FULL_ENOUGH), self._enough()
         unsent = quiet_turns = more_turns = 0
         while 0 < (now_unsent := core.total_unsent_bytes) < enough:
             quiet_turns = 0 if now_unsent > unsent else quiet_turns + 1
             more_turns += now_unsent >= packet
-            if quiet_turns > QUIET_TURNS or more_turns > MORE_TURNS:
+            if quiet_turns > QUIET_TURNS or more_turns > MORE_TURNS or current_time() > latest:
                 return
             unsent = now_unsent
             await checkpoint()

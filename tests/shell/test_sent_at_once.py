@@ -184,3 +184,25 @@ async def test_what_is_left_is_not_lost_by_an_answer_from_within_the_call(
             await near.wait_delivered()
         assert client.statistics().retransmitted_chunks == 0
         assert trio.current_time() == 0
+
+
+async def test_a_program_that_sends_little_in_every_turn_is_not_held_up(
+    autojump_clock: MockClock,
+) -> None:
+    """Each turn takes a millisecond, and a packet would be full after many hundreds."""
+    async with open_association_pair() as (client, server):
+        near = client.open_channel("ticks")
+        far = await server.listen().accept()
+        delays: list[float] = []
+
+        async def receive() -> None:
+            while len(delays) < 300:
+                sent_at = float(await far.receive())
+                delays.append(trio.current_time() - sent_at)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            for _ in range(300):
+                await near.send(str(trio.current_time()))
+                autojump_clock.jump(0.001)
+        assert max(delays) < 0.025
