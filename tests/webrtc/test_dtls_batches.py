@@ -18,6 +18,7 @@ from tests.webrtc.dtls_support import connect, events, make_client, make_server
 from trio_sctp._webrtc.dtls import DtlsAssociation
 from trio_sctp._webrtc.dtls_record import ContentType, RecordProtection, encode_record
 
+pytestmark = pytest.mark.interpreted
 LAST_NUMBER = (1 << 48) - 1
 Take = Callable[[DtlsAssociation, list[bytes], Random], None]
 
