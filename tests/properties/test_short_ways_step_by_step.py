@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tests.support.deep_comparison import differences
 from trio_sctp._core import receive
 from trio_sctp._core.association import Association
-from trio_sctp._core.config import Config
+from trio_sctp._core.config import Config, StreamSchedulerName
 from trio_sctp._core.errors import LocalProtocolError
 from trio_sctp._core.events import Message
 from trio_sctp._core.packet_builder import PacketBuilder
@@ -49,7 +49,7 @@ UNLIKE = frozenset(
     }
 )
 SIZES = [1, 3, 64, 64, 570, 586, 600, 1000, 1100, 1132, 1136, 1144, 1148, 1172, 1700, 5000, 70_000]
-SCHEDULERS = ["wfq", "fcfs", "rr", "rr_pkt", "prio", "fc"]
+SCHEDULERS = get_args(StreamSchedulerName)
 LIMITS: list[SendOptions | None] = [
     None,
     None,
@@ -204,7 +204,7 @@ class Life:
             interleaving=bool(seed & 1),
             a_rwnd=random.choice([5000, 30_000, 1 << 20]),
             max_burst=random.choice([1, 4, 1000]),
-            stream_scheduler=random.choice(SCHEDULERS),  # type: ignore[arg-type]
+            stream_scheduler=random.choice(SCHEDULERS),
             congestion_control=random.choice(["rfc9260", "cubic"]),
             loss_recovery=random.choice(["rack", "rfc9260"]),
             path_mtu=random.choice([512, 1200]),

@@ -20,6 +20,14 @@ from trio_sctp import (
 from trio_sctp.testing import memory_link, open_association_pair
 
 
+async def two_channels(
+    client: Association, server: Association
+) -> list[tuple[DataChannel, DataChannel]]:
+    """By both of their ends."""
+    listener = server.listen()
+    return [(client.open_channel(), await listener.accept()) for _ in range(2)]
+
+
 async def test_closing_delivers_what_was_sent_first(autojump_clock: MockClock) -> None:
     async with open_association_pair(delay=0.1, loss=0.1) as (client, server):
         async with client.open_channel() as near:
@@ -144,10 +152,7 @@ async def test_what_arrives_after_closing_is_dropped_and_fills_no_window(
     autojump_clock: MockClock,
 ) -> None:
     async with open_association_pair(delay=0.2, server_config=Config(a_rwnd=20_000)) as pair:
-        client, server = pair
-        near, other = client.open_channel(), client.open_channel()
-        listener = server.listen()
-        far, far_other = await listener.accept(), await listener.accept()
+        (near, far), (other, far_other) = await two_channels(*pair)
         for _ in range(100):
             await near.send(bytes(1000))
         await trio.sleep(0.3)
@@ -163,21 +168,18 @@ async def test_what_arrives_before_a_failed_channel_is_closed_fills_the_window_u
 ) -> None:
     """So that the peer sends no more of what nobody reads, and other channels go on afterwards."""
     async with open_association_pair(delay=0.01, server_config=Config(a_rwnd=20_000)) as pair:
-        client, server = pair
-        near, other = client.open_channel(), client.open_channel()
-        listener = server.listen()
-        far, far_other = await listener.accept(), await listener.accept()
+        (near, far), (other, far_other) = await two_channels(*pair)
         for _ in range(100):
             await near.send(bytes(1000))
         with pytest.raises(KeyError):
             async with far:
                 raise KeyError
         await trio.sleep(0.04)
-        assert server.statistics().held_bytes > 10_000
+        assert pair[1].statistics().held_bytes > 10_000
         await other.send("x")
         assert await far_other.receive() == "x"
         await far.wait_closed()
-        assert server.statistics().a_rwnd == 20_000
+        assert pair[1].statistics().a_rwnd == 20_000
 
 
 @pytest.mark.parametrize("new", [False, True])

@@ -41,7 +41,6 @@ WAITING_OVERHEAD: Final = 192
 FRAGMENT_OVERHEAD: Final = 64
 """Charged for a fragment of a message that is being reassembled, besides its bytes."""
 
-
 RELEASE_STEP: Final = 256
 """Messages that a packet lets go at most: twice as many as it can bring, so that what is left of them
 shrinks however many come."""
